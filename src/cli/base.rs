@@ -1,0 +1,124 @@
+//! `honeygraph base`: what a network's state was before this replica's history.
+//!
+//! *Always holds:* nothing runs on the folder meanwhile (its lock is held); a document is checked before the one in force
+//! is replaced.
+
+use super::exit::{Code, Failure, Outcome};
+use super::print;
+use crate::config::Target;
+use crate::data_dir::DataDir;
+use crate::projection::base::{self, Base, BaseError, Imported, MAX_BYTES};
+use crate::proof::gateway::{GatewayError, Gateways};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// `honeygraph base ...`
+#[derive(Debug, Subcommand)]
+pub enum BaseCommand {
+    /// Take a root document as the network's base; the next start rebuilds the state on it
+    Import(Import),
+    /// The base in force of each network (or of --network)
+    Show,
+}
+
+/// `honeygraph base import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// A file, an address (http://, https://), or a CID (Qm...) to ask the gateways for
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    source: String,
+    /// CID that the document must have; a CID as the source says it already
+    #[arg(long, value_name = "CID")]
+    hash: Option<String>,
+}
+
+impl From<BaseError> for Failure {
+    fn from(error: BaseError) -> Self {
+        let code = match error {
+            BaseError::Io { .. } => Code::Failed,
+            _ => Code::Refused,
+        };
+        Failure::new(code, error)
+    }
+}
+
+impl From<GatewayError> for Failure {
+    fn from(error: GatewayError) -> Self {
+        let code = match error {
+            GatewayError::None => Code::Usage,
+            GatewayError::Client(_) => Code::Failed,
+            GatewayError::Nowhere { .. } | GatewayError::Url { .. } => Code::NotReachable,
+        };
+        Failure::new(code, error)
+    }
+}
+
+/// Runs the command.
+pub fn run(command: &BaseCommand, target: &Target, as_json: bool) -> Outcome {
+    match command {
+        BaseCommand::Import(order) => import(order, target, as_json),
+        BaseCommand::Show => show(target, as_json),
+    }
+}
+
+fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
+    let folder = DataDir::create(&target.data_dir)?;
+    let Some(network) = &target.network else {
+        return Err(Failure::new(Code::Usage, "say which network it is the base of: --network"));
+    };
+    let (bytes, expected) = fetch(order, target)?;
+    let taken = base::import(&folder.base(network), &bytes, expected)?;
+    if as_json {
+        return print::json(&json!({ "network": network, "base": taken }));
+    }
+    let Imported { hash, label, leaves, bytes } = &taken;
+    print::line(&format!("{network}: base {hash} of checkpoint {label}, {leaves} leaves, {bytes} bytes"))?;
+    print::line("the next start rebuilds the state on it, where a history has a period that this hash opened")
+}
+
+/// The document, and the CID that it must have.
+fn fetch<'a>(order: &'a Import, target: &Target) -> Result<(Vec<u8>, Option<&'a str>), Failure> {
+    let (source, mut expected) = (order.source.as_str(), order.hash.as_deref());
+    if !source.contains("://") && !is_cid(source) {
+        let too_large = |bytes: u64| BaseError::TooLarge(bytes).into();
+        let io = |error| Failure::new(Code::NotFound, format!("{source}: {error}"));
+        let bytes = std::fs::metadata(source).map_err(io)?.len();
+        if bytes > MAX_BYTES {
+            return Err(too_large(bytes));
+        }
+        return Ok((std::fs::read(source).map_err(io)?, expected));
+    }
+    let gateways = Gateways::new(&target.gateways)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
+    let bytes = if is_cid(source) {
+        if expected.is_some_and(|expected| expected != source) {
+            return Err(Failure::new(Code::Usage, "the source is a CID already, and --hash is another one"));
+        }
+        expected = Some(source);
+        runtime.block_on(gateways.document(source, MAX_BYTES))?
+    } else {
+        runtime.block_on(gateways.url(source, MAX_BYTES))?
+    };
+    Ok((bytes, expected))
+}
+
+fn is_cid(source: &str) -> bool {
+    source.len() == 46 && source.starts_with("Qm") && source.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn show(target: &Target, as_json: bool) -> Outcome {
+    let folder = DataDir::open(&target.data_dir)?;
+    let mut bases = Vec::new();
+    for network in super::journal::networks(target.network.as_deref(), &folder)? {
+        bases.push((Base::current(&folder.base(&network))?.map(|base| base.hash), network));
+    }
+    if as_json {
+        let shown: Vec<_> = bases.iter().map(|(hash, network)| json!({ "network": network, "base": hash })).collect();
+        return print::json(&json!({ "networks": shown }));
+    }
+    print::lines(bases.iter().map(|(hash, network)| {
+        format!("{network}  {}", hash.as_ref().map_or("no base".to_owned(), ToString::to_string))
+    }))
+}

@@ -1,0 +1,220 @@
+//! Every setting: its key, its names in the environment, its default and what it takes.
+//!
+//! The table is the only list: the reader, `honeygraph config` and `docs/operations.md` (a test compares) follow it.
+
+use std::net::SocketAddr;
+
+/// How a value reads and what it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A path.
+    Path,
+    /// `ip:port`; port 0 lets the system choose.
+    Listen,
+    /// A whole number in this range, inclusive.
+    Count(u64, u64),
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A log filter.
+    LogFilter,
+    /// A network of the catalog (checked when the catalog is known).
+    Network,
+    /// At most so many `http://` or `https://` addresses, separated by commas.
+    Urls(usize),
+    /// Text of at most this many bytes, printable; empty is "not set".
+    Text(usize),
+}
+
+/// How an environment variable carries a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// All of it.
+    Whole,
+    /// The port of a [`Kind::Listen`]; the address stays what the layers below say.
+    Port,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Key in the TOML file, with its table: `fork.max_per_block`. Also the name in the output of `config`.
+    pub key: &'static str,
+    /// Its flag, without the dashes in front.
+    pub flag: &'static str,
+    /// Variables of the environment, the strongest first.
+    pub env: &'static [(&'static str, Carries)],
+    /// Default, as text.
+    pub default: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+use Carries::{Port, Whole};
+
+/// All settings, in the order in which `config` prints them.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "data_dir",
+        flag: "data-dir",
+        env: &[("HONEYGRAPH_DATA_DIR", Whole), ("DATA_PATH", Whole)],
+        default: "./data",
+        kind: Kind::Path,
+        about: "folder of the journal and the state",
+    },
+    Setting {
+        key: "api_listen",
+        flag: "api-listen",
+        env: &[("HONEYGRAPH_API_LISTEN", Whole), ("API_PORT", Port)],
+        default: "127.0.0.1:3030",
+        kind: Kind::Listen,
+        about: "address of the HTTP API; port 0 lets the system choose",
+    },
+    Setting {
+        key: "feed_listen",
+        flag: "feed-listen",
+        env: &[("HONEYGRAPH_FEED_LISTEN", Whole), ("PORT", Port)],
+        default: "127.0.0.1:4000",
+        kind: Kind::Listen,
+        about: "address where honeycomb nodes connect; answers the HTTP API too",
+    },
+    Setting {
+        key: "network",
+        flag: "network",
+        env: &[("HONEYGRAPH_NETWORK", Whole)],
+        default: "dlux_",
+        kind: Kind::Network,
+        about: "network that a command is about; of a node, that of requests that name none, when more than one (or none) has data",
+    },
+    Setting {
+        key: "node_id",
+        flag: "node-id",
+        env: &[("NODE_ID", Whole), ("PEER_ID", Whole)],
+        default: "",
+        kind: Kind::Text(64),
+        about: "label of this node in `/health`; not an identity",
+    },
+    Setting {
+        key: "ipfs.gateways",
+        flag: "ipfs-gateways",
+        env: &[("IPFS_GATEWAYS", Whole)],
+        default: "",
+        kind: Kind::Urls(8),
+        about: "gateways asked for checkpoint documents by CID, https://host, several with commas, tried in this order",
+    },
+    Setting {
+        key: "log.format",
+        flag: "log-format",
+        env: &[("HONEYGRAPH_LOG_FORMAT", Whole)],
+        default: "text",
+        kind: Kind::Word(&["text", "json"]),
+        about: "form of the log lines on standard error",
+    },
+    Setting {
+        key: "log.level",
+        flag: "log-level",
+        env: &[("HONEYGRAPH_LOG_LEVEL", Whole)],
+        default: "info",
+        kind: Kind::LogFilter,
+        about: "level, or a list such as info,honeygraph::feed=debug; `honeygraph log-level` changes it while running",
+    },
+    Setting {
+        key: "feed.require_hive_auth",
+        flag: "feed-require-hive-auth",
+        env: &[("REQUIRE_HIVE_AUTH", Whole)],
+        default: "false",
+        kind: Kind::Flag,
+        about: "true is refused: authentication of feeds is planned, and a node must not pretend to check",
+    },
+    Setting {
+        key: "fork.max_per_block",
+        flag: "fork-max-per-block",
+        env: &[("MAX_FORKS_PER_BLOCK", Whole)],
+        default: "10",
+        kind: Kind::Count(1, 1000),
+        about: "histories of one period that get a view; the ones with the most feeds stay",
+    },
+    Setting {
+        key: "fork.retention_ms",
+        flag: "fork-retention-ms",
+        env: &[("FORK_RETENTION_TIME", Whole)],
+        default: "3600000",
+        kind: Kind::Count(1000, 365 * 24 * 3600 * 1000),
+        about: "milliseconds for which a fork that nobody feeds keeps its view",
+    },
+    Setting {
+        key: "fork.operation_buffer",
+        flag: "fork-operation-buffer",
+        env: &[("OPERATION_BUFFER_SIZE", Whole)],
+        default: "10000",
+        kind: Kind::Count(0, 1_000_000),
+        about: "newest ops shown with a single fork (`/api/forks/:id`)",
+    },
+];
+
+/// Why a variable that the seeds name does nothing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// It will, when this area is there.
+    Planned(&'static str),
+    /// It never will, and why.
+    NotNeeded(&'static str),
+}
+
+/// Variables that an operator may have set for the old program, or for what is planned. Setting one is noted at the
+/// start, never silently ignored.
+pub const IDLE: &[(&str, Idle)] = &[
+    ("AUTHORIZED_HONEYCOMB_NODES", Idle::Planned("authentication")),
+    ("SYNC_ENABLED", Idle::Planned("swarm")),
+    ("SYNC_INTERVAL", Idle::Planned("swarm")),
+    ("PEERS", Idle::Planned("swarm")),
+    ("DIG_DISCOVERY_DOMAIN", Idle::Planned("swarm")),
+    ("HONEYCOMB_DISCOVERY", Idle::Planned("swarm")),
+    ("HONEYCOMB_ENDPOINTS", Idle::Planned("swarm")),
+    ("DGRAPH_MODE", Idle::Planned("Dgraph")),
+    ("DGRAPH_ALPHA_URL", Idle::Planned("Dgraph")),
+    ("ZFS_DATASET", Idle::Planned("snapshots")),
+    ("ZFS_MAX_SNAPSHOTS", Idle::Planned("snapshots")),
+    ("REDIS_HOST", Idle::NotNeeded("the journal is the queue")),
+    ("REDIS_PORT", Idle::NotNeeded("the journal is the queue")),
+    ("POSTGRES_PASSWORD", Idle::NotNeeded("there is no PostgreSQL")),
+];
+
+/// The setting with this key.
+pub fn by_key(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.key == key)
+}
+
+impl Setting {
+    /// Checks a value; the error says what would be right.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::Path if text.is_empty() => Err("a path".into()),
+            Kind::Path | Kind::Network => Ok(()),
+            Kind::Listen => text.parse::<SocketAddr>().map(drop).map_err(|_| "ip:port, such as 127.0.0.1:3030".into()),
+            Kind::Count(low, high) => match text.parse::<u64>() {
+                Ok(n) if (low..=high).contains(&n) => Ok(()),
+                _ => Err(format!("a whole number from {low} to {high}")),
+            },
+            Kind::Flag => text.parse::<bool>().map(drop).map_err(|_| "true or false".into()),
+            Kind::Word(words) if words.contains(&text) => Ok(()),
+            Kind::Word(words) => Err(words.join(" or ")),
+            Kind::LogFilter => crate::logging::check(text).map_err(|e| e.to_string()),
+            Kind::Urls(most) => {
+                let urls: Vec<&str> = super::urls(text).collect();
+                let sound = |url: &&str| url.starts_with("http://") || url.starts_with("https://");
+                let short = urls.len() <= most && urls.iter().all(|url| url.len() <= 256);
+                if short && urls.iter().all(sound) {
+                    Ok(())
+                } else {
+                    Err(format!("up to {most} addresses http(s)://host, separated by commas"))
+                }
+            }
+            Kind::Text(max) if text.len() <= max && !text.chars().any(char::is_control) => Ok(()),
+            Kind::Text(max) => Err(format!("printable text of at most {max} bytes")),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Which history is the head's: a pure verdict over candidates and evidence (`docs/decisions/0007-choose.md`).
+//!
+//! *Always holds:* nothing barred is chosen; without better evidence the head stays where it is, or goes on along its
+//! own history.
+
+use super::record::Node;
+
+/// A history that could be the head's: a live branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its tip.
+    pub tip: Node,
+    /// Pinned by the operator.
+    pub pinned: bool,
+    /// Own feeds that stand on it.
+    pub feeds: usize,
+    /// Barred by a verdict.
+    pub barred: bool,
+    /// A checkpoint on it does not have the hash that was announced.
+    pub mismatch: bool,
+    /// Whether the head lies on it.
+    pub extends_head: bool,
+}
+
+/// What to do with the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Leave it.
+    Stay,
+    /// Move it there, because.
+    Move(Node, &'static str),
+}
+
+/// Weighs the candidates: pinned, then those without a mismatch, then own feeds, then *stay*: the head's own history goes
+/// on, whatever its length. A rival needs evidence; without any the head stays.
+pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
+    let weight =
+        |candidate: &Candidate| (candidate.pinned, !candidate.mismatch, candidate.feeds, candidate.extends_head);
+    let mut best: Option<&Candidate> = None;
+    let eligible = |candidate: &&Candidate| {
+        !candidate.barred && (head.is_none() || candidate.extends_head || candidate.pinned || candidate.feeds > 0)
+    };
+    for candidate in candidates.iter().filter(eligible) {
+        if best.is_none_or(|best| weight(candidate) > weight(best)) {
+            best = Some(candidate);
+        }
+    }
+    let Some(best) = best else { return Verdict::Stay };
+    if head == Some(best.tip) {
+        return Verdict::Stay;
+    }
+    let why = match (best.extends_head, best.pinned, head) {
+        (_, _, None) => "first history",
+        (true, _, _) => "the head's history goes on",
+        (_, true, _) => "pinned",
+        _ if candidates.iter().any(|own| own.extends_head && own.mismatch && !own.barred) && !best.mismatch => {
+            "no mismatch"
+        }
+        _ => "more own feeds",
+    };
+    Verdict::Move(best.tip, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(branch: u32, version: u64) -> Node {
+        Node { branch, version }
+    }
+
+    fn candidate(branch: u32, feeds: usize, flags: &str) -> Candidate {
+        Candidate {
+            tip: node(branch, 10 + u64::from(branch)),
+            pinned: flags.contains('p'),
+            feeds,
+            barred: flags.contains('b'),
+            mismatch: flags.contains('m'),
+            extends_head: flags.contains('e'),
+        }
+    }
+
+    #[test]
+    fn the_table_of_cases() {
+        let head = Some(node(0, 5));
+        let to = |branch: u32| Some(node(branch, 10 + u64::from(branch)));
+        let cases: &[(&str, Option<Node>, &[Candidate], Option<Node>)] = &[
+            ("nothing there", None, &[], None),
+            ("the first history", None, &[candidate(0, 1, "")], to(0)),
+            ("the head's history goes on", head, &[candidate(0, 1, "e")], to(0)),
+            ("one feed each: stay on our own", head, &[candidate(0, 1, "e"), candidate(1, 1, "")], to(0)),
+            ("a rival without feeds: stay", head, &[candidate(1, 0, "")], None),
+            ("a rival without feeds, our own with none", head, &[candidate(0, 0, "e"), candidate(1, 0, "")], to(0)),
+            ("more own feeds on the rival", head, &[candidate(0, 1, "e"), candidate(1, 2, "")], to(1)),
+            ("a pin beats feeds", head, &[candidate(0, 3, "e"), candidate(1, 0, "p")], to(1)),
+            ("a barred history never wins", head, &[candidate(0, 3, "eb"), candidate(1, 1, "")], to(1)),
+            ("all barred: stay", head, &[candidate(0, 3, "eb")], None),
+            ("a mismatch loses to a fed history without", head, &[candidate(0, 3, "em"), candidate(1, 1, "")], to(1)),
+            (
+                "a mismatch stays beside a rival that nobody feeds",
+                head,
+                &[candidate(0, 0, "em"), candidate(1, 0, "")],
+                to(0),
+            ),
+            ("a mismatch beside a mismatch", head, &[candidate(0, 1, "em"), candidate(1, 1, "m")], to(0)),
+            (
+                "a pin beats a mismatch",
+                head,
+                &[candidate(0, 1, "em"), candidate(1, 1, ""), candidate(2, 0, "pm")],
+                to(2),
+            ),
+            ("a barred pin does not count", head, &[candidate(0, 1, "e"), candidate(1, 0, "pb")], to(0)),
+        ];
+        for (name, head, candidates, expected) in cases {
+            let verdict = match choose(*head, candidates) {
+                Verdict::Stay => None,
+                Verdict::Move(to, _) => Some(to),
+            };
+            assert_eq!(verdict, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn order_of_candidates_decides_nothing_but_ties() {
+        let mut candidates = vec![candidate(0, 1, "e"), candidate(1, 2, ""), candidate(2, 0, "")];
+        let first = choose(Some(node(0, 5)), &candidates);
+        candidates.reverse();
+        assert_eq!(first, choose(Some(node(0, 5)), &candidates));
+    }
+}

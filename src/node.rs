@@ -1,0 +1,398 @@
+//! A whole node: makes the channels, starts the tasks, stops them in order. The only file that sees all stages.
+//!
+//! *Always holds:* intake stops first and storage last; the first task that fails stops the node with its reason; what
+//! was acknowledged is in the journal whatever the rest does.
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError, Endpoints};
+use crate::feed::budget::Budget;
+use crate::feed::counters::Counters;
+use crate::feed::limits::Limits as FeedLimits;
+use crate::feed::networks::{INTAKE_MESSAGES, Networks, NetworksError, Port};
+use crate::feed::session::Surroundings;
+use crate::feed::upgrade::Feeds;
+use crate::fork::admin::ADMIN_CAPACITY;
+use crate::fork::machine::Limits as ForkLimits;
+use crate::fork::record::Lsn;
+use crate::fork::rules::Rules;
+use crate::journal::disk::Disk;
+use crate::journal::disk::real::RealDisk;
+use crate::journal::task::{CoreTask, Inlets, Setup};
+use crate::journal::{JournalError, Reader};
+use crate::projection::base::Base;
+use crate::projection::open;
+use crate::projection::state::{State, StateError};
+use crate::projection::task::ProjectionError;
+use crate::proof::gateway::{GatewayError, Gateways};
+use crate::proof::task::{ProofError, Prover};
+use crate::web::{self, Networked, Web};
+use crate::{logging, projection};
+use honeygraph_bootstrap::Network;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// How long sockets and requests may take to end at a stop, before storage is closed all the same.
+const INTAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a node does not run (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A journal.
+    #[error("journal of {network}: {source}")]
+    Journal {
+        /// The network.
+        network: String,
+        /// Why.
+        source: JournalError,
+    },
+    /// A state store.
+    #[error("state of {network}: {source}")]
+    State {
+        /// The network.
+        network: String,
+        /// Why.
+        source: StateError,
+    },
+    /// The client of gateways.
+    #[error(transparent)]
+    Gateways(GatewayError),
+    /// Checkpoints cannot be recomputed.
+    #[error("network {network}: {source}")]
+    Proof {
+        /// Network.
+        network: String,
+        /// Why.
+        source: Box<ProofError>,
+    },
+    /// A projection.
+    #[error("state of {network}: {source}")]
+    Projection {
+        /// The network.
+        network: String,
+        /// Why.
+        source: ProjectionError,
+    },
+    /// A port.
+    #[error("listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The configured networks.
+    #[error(transparent)]
+    Networks(#[from] NetworksError),
+    /// A thread panicked: a bug; what was acknowledged is safe.
+    #[error("a thread of the node panicked; see the log")]
+    Panicked,
+    /// The system gives no thread.
+    #[error("start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Runs a node until `shutdown`, or until something it cannot do without fails. `bound` hears once where it listens.
+pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce(&Endpoints)) -> Result<(), NodeError> {
+    let started = Instant::now();
+    let data = DataDir::create(&config.data_dir)?;
+    // A node that was killed left its word behind.
+    data.remove_endpoints()?;
+    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone());
+    let mut ports = BTreeMap::new();
+    let mut networked = BTreeMap::new();
+    for (network, stores) in open_stores(&storage.disk, &config, &data)? {
+        let (port, reading) = storage.start(&network, stores)?;
+        ports.insert(network.name.clone(), port);
+        networked.insert(network.name.clone(), reading);
+    }
+    let networks = Networks::new(&config.network, ports, config.catalog.tokens().clone())?;
+    let intake_stop = CancellationToken::new();
+    let limits = FeedLimits::default();
+    let feeds = Feeds::new(Surroundings {
+        networks: Arc::new(networks),
+        counters: Arc::new(Counters::default()),
+        limits,
+        budget: Budget::new(&limits),
+        stop: intake_stop.clone(),
+    });
+    let web = Arc::new(Web {
+        streams: web::stream::Streams::new(&networked, web::stream::HEARTBEAT, intake_stop.clone()),
+        networks: networked,
+        tokens: config.catalog.tokens().clone(),
+        exports: web::export::Room::default(),
+        default_network: config.network.clone(),
+        label: config.node_label(),
+        operation_buffer: config.fork.operation_buffer,
+        feeds: feeds.clone(),
+        log_level: Box::new(|filter| logging::set_level(filter).map_err(|error| error.to_string())),
+        started,
+    });
+    let served = serve(&config, &data, &feeds, &web, &intake_stop).await;
+    let served = match served {
+        Ok((served, endpoints)) => {
+            bound(&endpoints);
+            served
+        }
+        Err(failed) => {
+            storage.close();
+            return Err(failed);
+        }
+    };
+    shutdown.cancelled().await;
+    info!("intake stops");
+    intake_stop.cancel();
+    let ended = async {
+        feeds.ended().await;
+        web.streams.ended().await;
+        for task in served {
+            let _ = task.await;
+        }
+    };
+    if tokio::time::timeout(INTAKE_PATIENCE, ended).await.is_err() {
+        warn!("some sockets did not end in time");
+    }
+    drop((feeds, web));
+    let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
+    data.remove_endpoints()?;
+    match failure {
+        Some(failure) => Err(failure),
+        None => {
+            info!("stopped");
+            Ok(())
+        }
+    }
+}
+
+/// Binds the listeners, says where, serves.
+async fn serve(
+    config: &Config,
+    data: &DataDir,
+    feeds: &Arc<Feeds>,
+    web: &Arc<Web>,
+    stop: &CancellationToken,
+) -> Result<(Vec<tokio::task::JoinHandle<()>>, Endpoints), NodeError> {
+    let (api, api_at) = bind(config.api_listen).await?;
+    let (feed, feed_at) = bind(config.feed_listen).await?;
+    let routes = web::routes(web.clone());
+    let api_routes = routes.clone().merge(web::index::root()).merge(feeds.api_routes());
+    let served = vec![
+        tokio::spawn(web::listen::serve(api, api_routes, stop.clone())),
+        tokio::spawn(web::listen::serve(feed, routes.merge(feeds.feed_routes()), stop.clone())),
+    ];
+    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}") };
+    data.write_endpoints(&endpoints)?;
+    info!(api = endpoints.api, feed = endpoints.feed, "listening");
+    Ok((served, endpoints))
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let failed = |source| NodeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// What is on disk of a network: the core with the journal it has read, and the state.
+type Stores = (CoreTask, State);
+
+/// Opens the journals and states of all networks, all at once: each waits mostly for its disk.
+fn open_stores(
+    disk: &Arc<dyn Disk>,
+    config: &Config,
+    data: &DataDir,
+) -> Result<Vec<(Arc<Network>, Stores)>, NodeError> {
+    std::thread::scope(|scope| {
+        let opening = config.catalog.networks().map(|network| {
+            let core = scope.spawn(|| open_core(disk, config, data, network));
+            let state = scope.spawn(|| {
+                let base = Base::current(&data.base(&network.name)).map_err(StateError::from);
+                let opened = base.and_then(|base| open::open(&data.state(&network.name), Default::default(), base));
+                opened.map_err(|source| NodeError::State { network: network.name.clone(), source })
+            });
+            (network, core, state)
+        });
+        // All are started before the first is waited for.
+        let opening: Vec<_> = opening.collect();
+        opening
+            .into_iter()
+            .map(|(network, core, state)| {
+                let core = core.join().map_err(|_| NodeError::Panicked)??;
+                let state = state.join().map_err(|_| NodeError::Panicked)??;
+                Ok((network.clone(), (core, state)))
+            })
+            .collect()
+    })
+}
+
+fn open_core(disk: &Arc<dyn Disk>, config: &Config, data: &DataDir, network: &Network) -> Result<CoreTask, NodeError> {
+    let setup = Setup {
+        network: network.name.clone(),
+        rules: rules(network),
+        limits: ForkLimits {
+            forks_per_label: config.fork.max_per_block,
+            fork_retention_ms: config.fork.retention.as_millis() as u64,
+        },
+    };
+    let opened = CoreTask::open(disk.clone(), data.path(), setup);
+    opened.map_err(|source| NodeError::Journal { network: network.name.clone(), source })
+}
+
+fn rules(network: &Network) -> Rules {
+    Rules {
+        checkpoint_every: network.checkpoint_every,
+        root_interval: network.root_interval,
+        root_offset: network.root_offset,
+    }
+}
+
+/// The threads that own journals and states.
+struct Storage {
+    disk: Arc<dyn Disk>,
+    cores: Vec<JoinHandle<()>>,
+    projections: Vec<JoinHandle<()>>,
+    /// Ends the cores, then the projections.
+    stops: (CancellationToken, CancellationToken),
+    /// The first failure.
+    failure: watch::Sender<Option<NodeError>>,
+    shutdown: CancellationToken,
+    gateways: Vec<String>,
+}
+
+impl Storage {
+    fn new(shutdown: CancellationToken, gateways: Vec<String>) -> Self {
+        Self {
+            gateways,
+            disk: Arc::new(RealDisk),
+            cores: Vec::new(),
+            projections: Vec::new(),
+            stops: Default::default(),
+            failure: watch::Sender::new(None),
+            shutdown,
+        }
+    }
+
+    /// Starts the threads of one network.
+    fn start(&mut self, network: &Network, (core, state): Stores) -> Result<(Port, Networked), NodeError> {
+        let name = network.name.clone();
+        if let Some(cut) = &core.recovered.cut {
+            warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
+        }
+        let (applied, applied_seen) = watch::channel(state.cursor());
+        let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
+        let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
+        let reading = Networked {
+            status: core.status(),
+            durable: core.durable(),
+            applied: applied_seen,
+            state: state.reader(),
+            journal: core.reader(),
+            writer: core.journal(),
+            admin: orders,
+            ready_at: core.recovered.last,
+            genesis: Arc::default(),
+            checkpoint_every: network.checkpoint_every,
+        };
+        let port = Port::new(feeds, core.durable());
+        self.start_prover(network, &core, &reading)?;
+        self.start_projection(&name, state, core.reader(), applied)?;
+        let inlets = Inlets { feeds: feeds_out, orders: orders_out, stop: self.stops.0.clone() };
+        self.start_core(&name, core, inlets)?;
+        Ok((port, reading))
+    }
+
+    fn start_core(&mut self, name: &str, core: CoreTask, inlets: Inlets) -> Result<(), NodeError> {
+        let network = name.to_owned();
+        let run =
+            async move { core.run(inlets).await.map(|_| ()).map_err(|source| NodeError::Journal { network, source }) };
+        let thread = self.thread(format!("core {name}"), run)?;
+        self.cores.push(thread);
+        Ok(())
+    }
+
+    fn start_projection(
+        &mut self,
+        name: &str,
+        state: State,
+        reader: Reader,
+        applied: watch::Sender<Lsn>,
+    ) -> Result<(), NodeError> {
+        let (network, stop) = (name.to_owned(), self.stops.1.clone());
+        let run = async move {
+            let ended = projection::task::run(state, reader, applied, stop).await;
+            ended.map_err(|source| NodeError::Projection { network, source })
+        };
+        let thread = self.thread(format!("state {name}"), run)?;
+        self.projections.push(thread);
+        Ok(())
+    }
+
+    fn start_prover(&mut self, network: &Network, core: &CoreTask, reading: &Networked) -> Result<(), NodeError> {
+        let prover = Prover {
+            network: network.name.clone(),
+            rules: rules(network),
+            state: reading.state.clone(),
+            journal: core.reader(),
+            core: reading.admin.clone(),
+            gateways: Gateways::new(&self.gateways).map_err(NodeError::Gateways)?,
+            ask_at: None,
+            stop: self.stops.1.clone(),
+        };
+        let (network, applied) = (network.name.clone(), reading.applied.clone());
+        // A state that begins anew may know more than the one before: what could not be recomputed is tried again.
+        let from = if *reading.applied.borrow() == 0 { 0 } else { reading.status.borrow().proven.cursor };
+        let name = format!("proof {network}");
+        let run = async move {
+            prover.run(from, applied).await.map_err(|source| NodeError::Proof { network, source: source.into() })
+        };
+        let thread = self.thread(name, run)?;
+        self.projections.push(thread);
+        Ok(())
+    }
+
+    /// A thread of its own for a task that may block; its failure stops the node.
+    fn thread(
+        &self,
+        name: String,
+        run: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+    ) -> Result<JoinHandle<()>, NodeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(NodeError::Thread)?;
+        let (failure, shutdown) = (self.failure.clone(), self.shutdown.clone());
+        let body = move || {
+            // Whatever ends the task before it is told to, a panic too, ends the node.
+            let _guard = shutdown.drop_guard();
+            if let Err(failed) = runtime.block_on(run) {
+                error!("{failed}");
+                failure.send_if_modified(|first| {
+                    let is_first = first.is_none();
+                    first.get_or_insert(failed);
+                    is_first
+                });
+            }
+        };
+        std::thread::Builder::new().name(name).spawn(body).map_err(NodeError::Thread)
+    }
+
+    /// Ends the threads, cores first; what went wrong, if anything did.
+    fn close(self) -> Option<NodeError> {
+        let mut panicked = false;
+        self.stops.0.cancel();
+        for thread in self.cores {
+            panicked |= thread.join().is_err();
+        }
+        self.stops.1.cancel();
+        for thread in self.projections {
+            panicked |= thread.join().is_err();
+        }
+        self.failure.send_replace(None).or(panicked.then_some(NodeError::Panicked))
+    }
+}

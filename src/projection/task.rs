@@ -1,0 +1,100 @@
+//! The thread that feeds the state from the journal.
+//!
+//! *Always holds:* records are applied in order, none beyond what is durable; `applied` names a commit that readers
+//! see; a failure ends the thread with its reason, and the node with it.
+
+use super::ahead::{Ahead, Next};
+use super::state::{State, StateError};
+use crate::fork::record::Lsn;
+use crate::journal::{JournalError, Reader};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What the state's threads give way by.
+const NICENESS: i32 = 5;
+/// Rows swept before the journal is looked at again: about a millisecond.
+const SWEEP_SLICE: usize = 2_000;
+/// Records applied before readers see them, at most, while the journal is ahead.
+const RECORDS_AT_ONCE: u64 = 4_096;
+
+/// Why the projection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    /// The journal cannot be read.
+    #[error("read the journal at record {lsn}: {source}")]
+    Journal {
+        /// The record.
+        lsn: Lsn,
+        /// Why.
+        source: JournalError,
+    },
+    /// The state cannot be changed.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Feeds the state until it is stopped; then leaves it so that the next start is quick.
+pub async fn run(
+    mut state: State,
+    reader: Reader,
+    applied: watch::Sender<Lsn>,
+    stop: CancellationToken,
+) -> Result<(), ProjectionError> {
+    step_back();
+    let mut ahead = Ahead::start(reader.clone(), state.cursor() + 1);
+    let ended = follow(&mut state, &reader, &mut ahead, &applied, &stop).await;
+    ahead.stop();
+    ended?;
+    state.sync()?;
+    Ok(())
+}
+
+/// Lets the threads of the feeds and of the journal go first where cores are scarce: an ack waits for them, and the state
+/// can catch up. Without the right to do so nothing changes.
+pub(super) fn step_back() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+}
+
+async fn follow(
+    state: &mut State,
+    reader: &Reader,
+    ahead: &mut Ahead,
+    applied: &watch::Sender<Lsn>,
+    stop: &CancellationToken,
+) -> Result<(), ProjectionError> {
+    let mut bodies = |lsn: Lsn| reader.body(lsn).map_err(Into::into);
+    applied.send_replace(state.cursor());
+    while !stop.is_cancelled() {
+        let chunk = match ahead.chunks.try_recv() {
+            Ok(chunk) => Some(chunk),
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                state.commit()?;
+                applied.send_replace(state.cursor());
+                if state.sweep_wanted() {
+                    state.sweep(SWEEP_SLICE)?;
+                    continue;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => None,
+                    chunk = ahead.chunks.recv() => chunk,
+                }
+            }
+        };
+        let Some(chunk) = chunk else { break };
+        for Next { lsn, record, leaves } in chunk? {
+            match record {
+                Some(record) => state.apply_ready(lsn, &record, leaves, &mut bodies)?,
+                None => state.pass_over(lsn)?,
+            }
+        }
+        if state.cursor() >= *applied.borrow() + RECORDS_AT_ONCE {
+            state.commit()?;
+            applied.send_replace(state.cursor());
+        }
+    }
+    state.commit()?;
+    applied.send_replace(state.cursor());
+    Ok(())
+}

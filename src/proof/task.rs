@@ -1,0 +1,163 @@
+//! The thread that follows the chain and recomputes every checkpoint that closes a period.
+//!
+//! *Always holds:* it goes on behind the last proof that is durable; it reads nothing that the state has not applied; it
+//! gives way to the threads that take ops in.
+
+use super::document::{Checkpoint, DocumentError, Documents, Learned, SETTLED_BY_DOCUMENT};
+use super::gateway::Gateways;
+use crate::fork::admin::Admin;
+use crate::fork::record::{Chain, Lsn, Node, Outcome, Proof, Record};
+use crate::fork::rules::Rules;
+use crate::journal::{self, JournalError, Kind};
+use crate::projection::state::Reader;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Largest delta fetched, in bytes: the ops of five minutes.
+const DELTA_BYTES: u64 = 64 << 20;
+
+/// How long gateways are left alone that did not have a document: what is behind must not wait for each of them.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Why it ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The journal cannot be read.
+    #[error("read the journal at record {lsn}: {source}")]
+    Journal {
+        /// The record.
+        lsn: Lsn,
+        /// Why.
+        source: JournalError,
+    },
+    /// A document cannot be made.
+    #[error("recompute the checkpoint that record {lsn} opens: {source}")]
+    Document {
+        /// The first batch of the next period.
+        lsn: Lsn,
+        /// Why.
+        source: DocumentError,
+    },
+}
+
+/// What it works with.
+pub struct Prover {
+    /// The network.
+    pub network: String,
+    /// Its numbers.
+    pub rules: Rules,
+    /// The state.
+    pub state: Reader,
+    /// The journal.
+    pub journal: journal::Reader,
+    /// Where outcomes go.
+    pub core: mpsc::Sender<Admin>,
+    /// Where documents come from.
+    pub gateways: Gateways,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// Gateways are not asked again before.
+    pub ask_at: Option<Instant>,
+}
+
+impl Prover {
+    /// Runs until it is stopped; `from` is the last record whose checkpoint is proven.
+    pub async fn run(mut self, from: Lsn, mut applied: watch::Receiver<Lsn>) -> Result<(), ProofError> {
+        let mut cursor = self.journal.records(from + 1);
+        let mut learned = Learned::default();
+        loop {
+            let upto = *applied.borrow_and_update();
+            while cursor.next() <= upto && !self.stop.is_cancelled() {
+                let lsn = cursor.next();
+                let failed = |source| ProofError::Journal { lsn, source };
+                let Some(entry) = cursor.read().map_err(failed)? else { break };
+                if entry.kind != Kind::Chain {
+                    continue;
+                }
+                if let Record::Chain(chain) = entry.record().map_err(failed)?
+                    && !self.chained(lsn, &chain, &mut learned).await?
+                {
+                    return Ok(());
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                changed = applied.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    /// A batch was chained: if it opens a period, the one before is closed. False when the core has gone.
+    async fn chained(&mut self, lsn: Lsn, chain: &Chain, learned: &mut Learned) -> Result<bool, ProofError> {
+        let Some(prev) = chain.prev.filter(|_| chain.seq == 0) else { return Ok(true) };
+        let proof = match self.prove(lsn, chain, prev, learned).await {
+            Ok(Some(proof)) => proof,
+            Ok(None) | Err(DocumentError::Stopped) => return Ok(true),
+            Err(source) => return Err(ProofError::Document { lsn, source }),
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.core.send(Admin::Proven { proof: Box::new(proof), reply }).await.is_err() {
+            return Ok(false);
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => Ok(true),
+            answer = answer => Ok(answer.is_ok()),
+        }
+    }
+
+    async fn prove(
+        &mut self,
+        lsn: Lsn,
+        chain: &Chain,
+        prev: Node,
+        learned: &mut Learned,
+    ) -> Result<Option<Proof>, DocumentError> {
+        let (network, journal, stop) = (self.network.clone(), self.journal.clone(), self.stop.clone());
+        let (rules, snapshot) = (self.rules, self.state.snapshot());
+        let documents = Documents { network: &network, rules, snapshot, journal: &journal, stop: &stop };
+        let Some(at) = documents.snapshot.batch(prev)?.filter(|at| at.period != chain.period) else { return Ok(None) };
+        let checkpoint = Checkpoint { hash: chain.period.clone(), label: chain.opening_label };
+        let mut checked = documents.check(&at, &checkpoint, learned)?;
+        if self.would_settle(&checked.outcome)
+            && let Some(document) = self.fetch(&checkpoint).await
+        {
+            checked.outcome = documents.check_with(&at, &checkpoint, &document, learned)?;
+        }
+        Ok(Some(Proof {
+            at: prev,
+            by: Node { branch: chain.branch, version: lsn },
+            hash: checkpoint.hash,
+            label: checkpoint.label,
+            root: checked.root,
+            outcome: checked.outcome,
+            agreed: checked.agreed,
+            // The core's clock says when.
+            at_ms: 0,
+        }))
+    }
+
+    fn would_settle(&self, outcome: &Outcome) -> bool {
+        let Outcome::Unverifiable(why) = outcome else { return false };
+        let may_ask = self.ask_at.is_none_or(|at| at <= Instant::now());
+        may_ask && !self.gateways.is_empty() && SETTLED_BY_DOCUMENT.contains(&why.as_str())
+    }
+
+    /// The document with a checkpoint's hash, if a gateway has it.
+    async fn fetch(&mut self, checkpoint: &Checkpoint) -> Option<Vec<u8>> {
+        let document = self.gateways.document(checkpoint.hash.as_str(), DELTA_BYTES);
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            document = document => match document {
+                Ok(document) => Some(document),
+                Err(error) => {
+                    tracing::warn!(network = self.network, "no document of a checkpoint: {error}");
+                    self.ask_at = Some(Instant::now() + PAUSE);
+                    None
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The list of routes: method, path, parameters, a word on what each answers.
+//!
+//! The one list: requests are held against it (a parameter that a route does not take is refused), `GET /api` prints it,
+//! and tests compare it with the router and with `docs/http.md`.
+
+use super::answer::json;
+use super::query::Query;
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use serde::Serialize;
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path; `{n}` stands for a segment, `{*path}` for several.
+    pub path: &'static str,
+    /// What it takes in its query string.
+    pub parameters: &'static [&'static str],
+    /// What it takes in its body, a JSON object.
+    pub body: &'static [&'static str],
+    /// What it answers.
+    pub about: &'static str,
+}
+
+const fn read(path: &'static str, parameters: &'static [&'static str], about: &'static str) -> Route {
+    Route { method: "GET", path, parameters, body: &[], about }
+}
+
+const fn post(path: &'static str, body: &'static [&'static str], about: &'static str) -> Route {
+    Route { method: "POST", path, parameters: &[], body, about }
+}
+
+const NETWORK: &[&str] = &["network"];
+
+/// All routes, in the order in which they are documented.
+pub const ROUTES: &[Route] = &[
+    read("/", &[], "this list (on the API port; on the feed port / is for WebSockets)"),
+    read("/api", &[], "this list"),
+    read("/api/openapi.json", &[], "this list as an OpenAPI 3.1 document"),
+    read("/health", &[], "every component of every network, and what is wrong"),
+    read("/health/live", &[], "the process answers"),
+    read("/health/ready", &[], "503 until the state has caught up after a start"),
+    read("/api/health", NETWORK, "status, block and hash of one network"),
+    read("/metrics", &[], "what is counted, for Prometheus"),
+    read("/api/status", NETWORK, "head, feeds, forks, gaps, verdicts, events"),
+    read("/api/gaps", NETWORK, "holes in the stream"),
+    read("/api/forks/stats", NETWORK, "totals, and the periods of each block"),
+    read("/api/forks/{id}", NETWORK, "one fork with its newest operations"),
+    read("/api/query/forks", NETWORK, "live histories, the head's first"),
+    read(
+        "/api/query/head",
+        &["network", "fork", "block", "batch", "min_batch", "wait_ms"],
+        "the head, or another point",
+    ),
+    read(
+        "/api/query/path/{*path}",
+        &["network", "fork", "block", "batch", "form", "limit", "from", "min_batch", "wait_ms"],
+        "the state at a path of text segments",
+    ),
+    read(
+        "/api/query/path",
+        &["network", "fork", "block", "batch", "path", "form", "limit", "from", "min_batch", "wait_ms"],
+        "the state at any path, or all of it",
+    ),
+    post("/api/query/paths", super::paths::BODY, "the state at up to 100 paths, all of one point"),
+    read(
+        "/api/query/state-at/{n}",
+        &["network", "fork", "batch", "path", "form", "limit", "from", "min_batch", "wait_ms"],
+        "the state as of a block",
+    ),
+    read(
+        "/api/query/diff",
+        &["network", "fork", "from", "to", "path", "limit", "start", "min_batch", "wait_ms"],
+        "what differs between two points",
+    ),
+    read(
+        "/api/query/history/{*path}",
+        &["network", "fork", "block", "batch", "limit", "from", "min_batch", "wait_ms"],
+        "all that a leaf was on one history, newest first",
+    ),
+    read(
+        "/api/query/history",
+        &["network", "fork", "block", "batch", "path", "limit", "from", "min_batch", "wait_ms"],
+        "the same for any path",
+    ),
+    read(
+        "/api/query/block/{n}/full",
+        &["network", "fork", "batch", "min_batch", "wait_ms"],
+        "a block with its operations",
+    ),
+    read(
+        "/api/query/block/{n}/operations",
+        &["network", "fork", "batch", "limit", "from", "min_batch", "wait_ms"],
+        "the operations of a block, in pages",
+    ),
+    read("/namespaces", &[], "networks and tokens"),
+    read(
+        "/namespaces/{ns}/stats",
+        &["fork", "block", "batch", "min_batch", "wait_ms"],
+        "tables and figures of a network, or of a token's network",
+    ),
+    read(
+        "/namespaces/{ns}/export",
+        &["format", "fork", "block", "batch", "min_batch", "wait_ms"],
+        "the whole state as JSON or CSV, streamed",
+    ),
+    read("/api/stream", &["network", "prefix", "cursor"], "what changes, as it does (Server-Sent Events or WebSocket)"),
+    post("/api/admin/rollback", &["to", "reason", "network", "dry_run"], "puts the head back"),
+    post("/api/admin/release", &["verdict", "reason", "network"], "lifts a verdict"),
+    post("/api/admin/trust", &["hash", "reason", "network", "trusted"], "vouches for a checkpoint"),
+    post("/api/admin/forks/{id}/prune", &["reason", "network"], "takes the view from a fork"),
+    post("/api/admin/gaps/{id}/accept", &["reason", "network"], "gives a hole up"),
+    post("/api/admin/log-level", &["level"], "changes the level of the log"),
+];
+
+/// What a route takes in its query string; a path that is not listed takes nothing.
+pub(super) fn parameters(path: &str) -> &'static [&'static str] {
+    let listed = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    ROUTES.iter().find(|route| route.path == listed).map_or(&[], |route| route.parameters)
+}
+
+#[derive(Serialize)]
+struct Index {
+    name: &'static str,
+    version: &'static str,
+    documentation: &'static str,
+    routes: &'static [Route],
+}
+
+/// `GET /api`, `GET /`
+pub(super) async fn list(_: Query) -> Response {
+    json(&Index {
+        name: "honeygraph",
+        version: env!("CARGO_PKG_VERSION"),
+        documentation: "docs/http.md",
+        routes: ROUTES,
+    })
+}
+
+/// `/` of a port that takes no sockets there.
+pub fn root() -> Router {
+    Router::new().route("/", get(list))
+}

@@ -1,0 +1,289 @@
+//! The same list as an OpenAPI 3.1 document: `GET /api/openapi.json`.
+//!
+//! *Always holds:* made of [`ROUTES`] and of nothing else that names a route; every parameter, field and error code of theirs is
+//! in a table here (tests hold the tables against the routes, the routes' answers against the document).
+
+use super::answer::{ApiError, json_bytes};
+use super::index::{ROUTES, Route};
+use super::query::Query;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// Every error: status, code, what it means.
+pub const ERRORS: &[(u16, &str, &str)] = &[
+    (400, "bad_request", "a parameter, a body or a handshake does not parse, or two parameters do not go together"),
+    (400, "unknown_parameter", "the route does not take it; `parameters` lists those that it takes"),
+    (403, "forbidden", "orders are taken only from this machine, directly"),
+    (404, "not_found", "nothing there at that point, or no such route"),
+    (404, "unknown_before_base", "never seen since this replica began: it may exist, we cannot know"),
+    (404, "unknown_network", "no such network; `networks` lists those that are"),
+    (405, "wrong_method", "the route has other methods"),
+    (406, "not_acceptable", "`Accept-Encoding` refuses every form that there is"),
+    (409, "ambiguous_fork", "the name fits several; `candidates` lists them"),
+    (409, "on_another_fork", "the batch that was waited for is on other histories; `forks` lists them"),
+    (409, "refused", "the order would do harm or nothing"),
+    (410, "gone", "the point is no longer readable"),
+    (410, "before_base", "the point lies before the base of its history, where not every key is known"),
+    (413, "too_large", "more than one answer, or one request, may hold; `hint` says how to page"),
+    (426, "upgrade_required", "a path for WebSockets"),
+    (500, "internal", "ours; the cause is in the log"),
+    (503, "busy", "too many requests at once: come back"),
+    (503, "timed_out", "the answer took too long"),
+    (504, "batch_not_seen", "the batch that was waited for has not come, or waits behind a hole"),
+    (504, "not_applied_in_time", "the state has not caught up with the journal; `behind` says by how many records"),
+];
+
+/// What any route may answer.
+const ANY: &[&str] =
+    &["bad_request", "unknown_parameter", "wrong_method", "not_acceptable", "internal", "busy", "timed_out"];
+
+/// What a read of a point may answer beside.
+const OF_POINT: &[&str] = &[
+    "not_found",
+    "unknown_before_base",
+    "unknown_network",
+    "ambiguous_fork",
+    "on_another_fork",
+    "gone",
+    "before_base",
+    "too_large",
+    "batch_not_seen",
+    "not_applied_in_time",
+];
+
+/// What an order may answer beside.
+const OF_ORDER: &[&str] =
+    &["forbidden", "not_found", "unknown_network", "ambiguous_fork", "refused", "gone", "too_large"];
+
+/// What single routes may answer beside.
+const OWN: &[(&str, &[&str])] = &[
+    ("/", &["upgrade_required"]),
+    ("/api/forks/{id}", &["not_found", "ambiguous_fork", "too_large"]),
+    ("/api/query/forks", &["not_found"]),
+    ("/api/stream", &["upgrade_required"]),
+];
+
+/// Parameters of query strings: name, schema, what it means.
+fn parameters() -> Vec<(&'static str, Value, &'static str)> {
+    let (text, number) = (|| json!({ "type": "string" }), || json!({ "type": "integer", "minimum": 0 }));
+    vec![
+        ("network", text(), "prefix of a network; else the only one with data, or the configured one"),
+        (
+            "fork",
+            text(),
+            "the history to read instead of the head's: a fork's id, a history's last batch, a period's hash",
+        ),
+        ("block", number(), "as of this block; not together with batch"),
+        ("batch", text(), "as of this batch"),
+        ("path", text(), "a path: percent-encoded text, or a JSON array of strings and numbers"),
+        (
+            "form",
+            json!({ "type": "string", "enum": ["nested", "leaves"], "default": "nested" }),
+            "an object, or pairs of path and value",
+        ),
+        ("limit", json!({ "type": "integer", "minimum": 0, "default": 1000 }), "items of a page; at most 10,000 count"),
+        ("from", text(), "where a page begins, as in `next`; of a diff the older point, a batch or a block"),
+        ("to", text(), "the newer point of a diff: a batch or a block; else the tip"),
+        ("start", text(), "path at which a page of a diff begins, as in `next`"),
+        ("min_batch", text(), "wait until the history that is read has this batch"),
+        (
+            "wait_ms",
+            json!({ "type": "integer", "minimum": 0, "maximum": super::wait::MAX_WAIT_MS }),
+            "how long to wait",
+        ),
+        ("prefix", text(), "only changes at and below this path, of at most 8 segments"),
+        ("cursor", text(), "where the client is: the cursor of the last event that it took"),
+        ("format", json!({ "type": "string", "enum": ["json", "csv"], "default": "json" }), "one document, or a table"),
+    ]
+}
+
+/// Fields of bodies that query strings do not have, or have in another shape: name, schema.
+fn fields() -> Vec<(&'static str, Value)> {
+    let text = || json!({ "type": "string" });
+    let path = json!({ "oneOf": [text(), { "type": "array", "items": { "type": ["string", "number"] } }] });
+    vec![
+        ("paths", json!({ "type": "array", "minItems": 1, "maxItems": 100, "items": path })),
+        ("to", json!({ "type": ["string", "integer"] })),
+        ("reason", json!({ "type": "string", "minLength": 1, "maxLength": super::admin::MAX_REASON })),
+        ("verdict", json!({ "type": "integer", "minimum": 0 })),
+        ("hash", text()),
+        ("trusted", json!({ "type": "boolean", "default": true })),
+        ("dry_run", json!({ "type": "boolean", "default": false })),
+        ("level", text()),
+    ]
+}
+
+/// Fields without which no body is complete, wherever they belong.
+const REQUIRED: &[&str] = &["paths", "to", "reason", "verdict", "hash", "level"];
+
+/// Segments of paths: name, schema, what it means.
+fn segments() -> Vec<(&'static str, Value, &'static str)> {
+    let text = || json!({ "type": "string" });
+    vec![
+        ("path", text(), "several segments, each percent-encoded, with slashes between them"),
+        ("n", json!({ "type": "integer", "minimum": 0 }), "a block"),
+        ("id", text(), "what is listed under this name"),
+        ("ns", text(), "a network, or a token of one"),
+    ]
+}
+
+/// The codes of the errors that a route may answer.
+pub fn errors(route: &Route) -> Vec<&'static str> {
+    let takes = |name| route.parameters.contains(&name) || route.body.contains(&name);
+    let mut codes = ANY.to_vec();
+    if takes("min_batch") {
+        codes.extend(OF_POINT);
+    } else if route.method == "POST" {
+        codes.extend(OF_ORDER);
+    } else if takes("network") {
+        codes.push("unknown_network");
+    }
+    codes.extend(OWN.iter().filter(|(path, _)| *path == route.path).flat_map(|(_, codes)| *codes));
+    codes
+}
+
+/// `GET /api/openapi.json`
+pub(super) async fn openapi(query: Query) -> Result<Response, ApiError> {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+    let text = TEXT.get_or_init(|| document().to_string().into_bytes());
+    Ok(query.tag_pinned(text, false)?.on(json_bytes(text.clone())))
+}
+
+/// The document.
+pub fn document() -> Value {
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for route in ROUTES {
+        let path = route.path.replace("{*", "{");
+        paths.entry(path).or_default().insert(route.method.to_lowercase(), operation(route));
+    }
+    let codes: Vec<&str> = ERRORS.iter().map(|(_, code, _)| *code).collect();
+    let meanings = ERRORS.iter().map(|(status, code, about)| format!("* `{code}` ({status}): {about}"));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "honeygraph",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Read replica for honeycomb token networks",
+            "description": "docs/http.md describes every route and every field of its answer.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": [
+            { "name": "node", "description": "what the node is doing" },
+            { "name": "forks", "description": "histories" },
+            { "name": "state", "description": "the state at any point of any history" },
+            { "name": "namespaces", "description": "networks and tokens as a whole" },
+            { "name": "orders", "description": "taken only from the node's own machine" },
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Point": point(),
+                "Error": {
+                    "type": "object",
+                    "description": meanings.collect::<Vec<_>>().join("\n"),
+                    "properties": { "error": { "type": "string" }, "code": { "type": "string", "enum": codes } },
+                    "required": ["error", "code"],
+                },
+            },
+        },
+    })
+}
+
+/// What every read says of itself.
+fn point() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "network": { "type": "string" },
+            "fork": { "type": "string", "description": "id of the history" },
+            "batch": { "type": "string", "description": "exactly this batch; ?batch= with it gives the same answer later" },
+            "label": { "type": ["integer", "null"], "description": "block" },
+            "complete": { "type": "boolean", "description": "nothing before this point is missing" },
+            "verified": { "type": "boolean", "description": "recomputed against honeycomb's own checkpoint" },
+            "final": { "type": "boolean", "description": "confirmed" },
+            "next": { "type": "object", "description": "when there is more: the parameters of the next page" },
+        },
+        "required": ["network", "fork", "batch", "label", "complete", "verified", "final"],
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let (known, named) = (parameters(), segments());
+    let mut taken = Vec::new();
+    for (name, schema, about) in &named {
+        if route.path.contains(&format!("{{{name}}}")) || route.path.contains(&format!("{{*{name}}}")) {
+            taken.push(json!({ "name": name, "in": "path", "required": true, "schema": schema, "description": about }));
+        }
+    }
+    for (name, schema, about) in known.iter().filter(|(name, ..)| route.parameters.contains(name)) {
+        taken.push(json!({ "name": name, "in": "query", "schema": schema, "description": about }));
+    }
+    let words = route.path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let id = [route.method.to_lowercase()].into_iter().chain(words.map(str::to_owned)).collect::<Vec<_>>();
+    let mut operation = json!({
+        "operationId": id.join("_"),
+        "summary": route.about,
+        "tags": [tag(route)],
+        "parameters": taken,
+        "responses": responses(route),
+    });
+    if !route.body.is_empty() {
+        operation["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": body(route, &known) } },
+        });
+    }
+    operation
+}
+
+fn tag(route: &Route) -> &'static str {
+    match route.path {
+        path if path.starts_with("/api/admin/") => "orders",
+        path if path.starts_with("/namespaces") => "namespaces",
+        path if path.contains("/forks") => "forks",
+        path if path.starts_with("/api/query/") || path == "/api/stream" => "state",
+        _ => "node",
+    }
+}
+
+fn body(route: &Route, known: &[(&'static str, Value, &'static str)]) -> Value {
+    let own: BTreeMap<_, _> = fields().into_iter().collect();
+    let schema = |name: &str| {
+        let shared = || known.iter().find(|(its, ..)| *its == name).map(|(_, schema, _)| schema);
+        own.get(name).or_else(shared).cloned().unwrap_or(json!({}))
+    };
+    let properties: Map<String, Value> = route.body.iter().map(|name| ((*name).to_owned(), schema(name))).collect();
+    let required: Vec<_> = route.body.iter().filter(|name| REQUIRED.contains(name)).collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn responses(route: &Route) -> Value {
+    let of_point = route.parameters.contains(&"min_batch") || route.body.contains(&"min_batch");
+    let schema = if of_point { json!({ "$ref": "#/components/schemas/Point" }) } else { json!({}) };
+    let content = match route.path {
+        "/metrics" => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        "/namespaces/{ns}/export" => {
+            json!({ "application/json": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
+        }
+        "/api/stream" => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+        _ => json!({ "application/json": { "schema": schema } }),
+    };
+    let mut responses = Map::new();
+    responses.insert("200".into(), json!({ "description": route.about, "content": content }));
+    if of_point && route.method == "GET" {
+        responses.insert("304".into(), json!({ "description": "the client has this answer (If-None-Match)" }));
+    }
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    let codes = errors(route);
+    for (status, code, _) in ERRORS.iter().filter(|(_, code, _)| codes.contains(code)) {
+        by_status.entry(*status).or_default().push(code);
+    }
+    let error = json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } });
+    for (status, codes) in by_status {
+        responses.insert(status.to_string(), json!({ "description": codes.join(", "), "content": error }));
+    }
+    Value::Object(responses)
+}

@@ -1,0 +1,98 @@
+//! Who feeds the node in `up`, and what happens to them.
+
+use honeygraph_bootstrap::NetworkFile;
+use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::honeycomb::live::{Pace, Report};
+use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Keep};
+use std::time::Duration;
+
+/// The main honeycomb loses an op, repeats one and loses its socket once in so many ops…
+const TROUBLE_EVERY: u64 = 4000;
+/// …so many times; then it is left in peace. The lists of faults are looked through for every op.
+const TROUBLES: u64 = 40;
+/// Blocks of a day: short, so that roots, second runs and replays of the day come within a minute.
+const DAY: u64 = 800;
+/// Its accounting block, modulo [`DAY`].
+const ACCOUNTING: u64 = 105;
+/// The twin disagrees from this period on…
+const DISAGREES_FROM: u64 = 4;
+/// …and leaves after so many ops.
+const TWIN_OPS: u64 = 25_000;
+/// Nothing moves for so long: the feed is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The honeycombs of the play.
+pub(super) struct Cast {
+    feeds: Vec<(&'static str, Feeding)>,
+}
+
+impl Cast {
+    /// Starts to feed the node at `ws://host:port`.
+    pub(super) fn enter(feed: &str, seed: u64, rate: f64, calm: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut main = Config::published(seed);
+        main.keep = Keep::Day;
+        (main.root_interval, main.root_offset) = (DAY, ACCOUNTING);
+        let mut twin = Config { pace: seed.wrapping_add(1), ..main.clone() };
+        twin.faults.push(Fault::Disagree { period: DISAGREES_FROM, salt: 1 });
+        if !calm {
+            main.faults = troubles();
+        }
+        let mut feeds = vec![("honeycomb", Self::feeding(feed, main, rate, 0)?)];
+        if !calm {
+            feeds.push(("twin", Self::feeding(feed, twin, rate, TWIN_OPS)?));
+        }
+        Ok(Self { feeds })
+    }
+
+    fn feeding(feed: &str, config: Config, rate: f64, ops: u64) -> Result<Feeding, Box<dyn std::error::Error>> {
+        let pace = Pace {
+            ops,
+            rate: rate.max(0.0),
+            reconnect: Duration::from_millis(200),
+            reconnect_max: Duration::from_secs(2),
+            patience: PATIENCE,
+            ..Pace::new(format!("{feed}/ws"))
+        };
+        Ok(Feeding::start(Honeycomb::new(config)?, pace)?)
+    }
+
+    /// How far each is.
+    pub(super) fn reports(&self) -> Vec<Report> {
+        self.feeds.iter().map(|(_, feeding)| feeding.report()).collect()
+    }
+
+    /// No further blocks; what was written is still sent and waited for.
+    pub(super) fn stop(&self) {
+        self.feeds.iter().for_each(|(_, feeding)| feeding.stop());
+    }
+
+    /// Whether the main honeycomb has come to its end: told to stop, or given up.
+    pub(super) fn main_is_over(&self) -> bool {
+        self.feeds.first().is_none_or(|(_, feeding)| feeding.is_over())
+    }
+
+    /// Whether all of them have.
+    pub(super) fn is_over(&self) -> bool {
+        self.feeds.iter().all(|(_, feeding)| feeding.is_over())
+    }
+
+    /// Waits for their ends.
+    pub(super) fn leave(self) -> Vec<(&'static str, Honeycomb, Report)> {
+        let left = self.feeds.into_iter().map(|(name, feeding)| (name, feeding.finish()));
+        left.map(|(name, (honeycomb, report))| (name, honeycomb, report)).collect()
+    }
+}
+
+/// The network as the node must know it.
+pub(super) fn short_day() -> NetworkFile {
+    NetworkFile { root_interval: Some(DAY), root_offset: Some(ACCOUNTING), ..NetworkFile::default() }
+}
+
+fn troubles() -> Vec<Fault> {
+    let of = |n: u64| {
+        // Not in the first period, which has no place anyway.
+        let at = n * TROUBLE_EVERY + 2500;
+        [Fault::Drop { op: at }, Fault::Duplicate { op: at + 700 }, Fault::Disconnect { op: at + 1500 }]
+    };
+    (0..TROUBLES).flat_map(of).collect()
+}

@@ -1,0 +1,18 @@
+//! A whole honeygraph network on one desk: scripted honeycombs, power cuts, real processes, simulation.
+//!
+//! *Always holds:* everything that decides is seeded and has no clock, so that a failure is repeated by its seed.
+
+pub mod api;
+pub mod asking;
+pub mod feeding;
+pub mod gateway;
+pub mod held;
+pub mod honeycomb;
+pub mod http;
+pub mod load;
+pub mod local;
+pub mod measure;
+pub mod powercut;
+pub mod process;
+pub mod recording;
+pub mod sim;

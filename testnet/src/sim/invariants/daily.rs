@@ -1,0 +1,48 @@
+//! No fork without a disagreement: where a branch leaves its parent, two honeycombs that feed the node wrote different
+//! batches after that one (or the operator rolled back). The daily second run, a restart or a lost socket never make one.
+
+use super::{Broken, Look};
+use crate::sim::histories::Histories;
+use honeygraph::fork::record::{Branch, BranchCause, Chain, Record};
+use honeygraph_protocols::batch::BatchId;
+use std::collections::BTreeSet;
+
+const RULE: &str = "daily";
+
+/// At any time.
+pub fn check(look: &Look<'_>, histories: &Histories) -> Result<(), Broken> {
+    for (lsn, (record, _)) in (1_u64..).zip(&look.node.log) {
+        let Record::Branch(born) = record else { continue };
+        match born.cause {
+            BranchCause::First if born.branch == 0 => {}
+            BranchCause::Rollback => {}
+            BranchCause::Fork if disagree(look, histories, born) => {}
+            _ => {
+                let place = |chain: &Chain| {
+                    format!("{}/{}+{} of pieces {:?}", chain.period, chain.seq, chain.count, chain.pieces)
+                };
+                let parent = born.parent.and_then(|node| look.chains.get(&node.version)).map(|chain| place(chain));
+                let after = look.chains.values().filter(|chain| chain.prev == born.parent);
+                let after: Vec<String> = after.map(|chain| format!("{} on {}", place(chain), chain.branch)).collect();
+                let last = look.chains.values().rfind(|chain| chain.prev == born.parent);
+                let piece = last.and_then(|chain| look.node.log.get(*chain.pieces.first()? as usize - 1));
+                let piece = piece.map(|(record, body)| (record, body.as_deref().map(String::from_utf8_lossy)));
+                let what =
+                    format!("record {lsn}: {born:?}, and nobody disagrees after {parent:?}: {after:?}; of {piece:?}");
+                return Err(Broken::new(RULE, what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether two honeycombs of the node go on differently after the batch that a branch leaves.
+fn disagree(look: &Look<'_>, histories: &Histories, born: &Branch) -> bool {
+    let Some(parent) = born.parent.and_then(|node| look.chains.get(&node.version)) else { return false };
+    let fed = (0..look.feeders.len()).filter(|feeder| look.is_fed_by(*feeder));
+    let after = fed.filter_map(|feeder| {
+        let written = histories.of(feeder);
+        Some(written.chain.get(written.place(&parent.id)? + 1)?.id)
+    });
+    after.collect::<BTreeSet<BatchId>>().len() > 1
+}

@@ -1,0 +1,85 @@
+//! A backup taken while a node works is a journal that ends at one record: everything that was acknowledged before it
+//! began is in it, and what was changed in the file afterwards is found out.
+
+mod desk;
+
+use desk::{NETWORK, PERIODS, config, honeycomb, pace};
+use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::held::Held;
+use honeygraph_testnet::honeycomb::Profile;
+use honeygraph_testnet::honeycomb::live::Pace;
+use honeygraph_testnet::local::LocalNode;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(data: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_honeygraph")).args(arguments).arg("--data-dir").arg(data).output().unwrap()
+}
+
+#[test]
+fn a_backup_under_load_restores_to_a_sound_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = LocalNode::start(config(folder.path(), PERIODS)).unwrap();
+    let feeding =
+        Feeding::start(honeycomb(Profile::Published, 21, PERIODS, &[]), Pace { rate: 3000.0, ..pace(&node, 6000) })
+            .unwrap();
+    let enough = |acked: u64| {
+        let looked = node.api().wait(NETWORK, "acks", |_| (feeding.report().acked >= acked).then_some(()));
+        looked.unwrap();
+    };
+    enough(1500);
+    let (data, file) = (node.config().data_dir.clone(), folder.path().join("backup.tar.zst"));
+    let durable = node.api().status(NETWORK).unwrap()["durable"].as_u64().unwrap();
+    let made = run(&data, &["backup", "create", file.to_str().unwrap(), "--json"]);
+    assert!(made.status.success(), "{made:?}");
+    let said: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let last = said["networks"][NETWORK].as_u64().unwrap();
+    assert!(last >= durable, "{last} is before {durable}, which was acknowledged");
+    let again = run(&data, &["backup", "create", file.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(5), "it is not written over");
+    enough(3000);
+    feeding.finish();
+    node.stop().unwrap();
+
+    let restored = folder.path().join("restored");
+    let done = run(&restored, &["backup", "restore", file.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(run(&restored, &["backup", "restore", file.to_str().unwrap()]).status.code(), Some(5), "not empty");
+    let (mut ours, mut theirs) = (Held::new(NETWORK), Held::new(NETWORK));
+    ours.read_on(&data).unwrap();
+    theirs.read_on(&restored).unwrap();
+    let (ours, theirs) = (ours.head_chain(), theirs.head_chain());
+    assert!(theirs.len() > 100 && ours.starts_with(&theirs), "{} of {}", theirs.len(), ours.len());
+    let config = honeygraph::config::Config { data_dir: restored.clone(), ..config(folder.path(), PERIODS) };
+    let node = LocalNode::start(config).unwrap();
+    let status = node.api().settled(NETWORK).unwrap();
+    assert_eq!(status["head"]["batch"], theirs.last().unwrap().to_string());
+    node.stop().unwrap();
+    let verified = run(&restored, &["verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn a_damaged_backup_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = LocalNode::start(config(folder.path(), PERIODS)).unwrap();
+    Feeding::start(honeycomb(Profile::Published, 22, PERIODS, &[]), pace(&node, 800)).unwrap().finish();
+    let data = node.config().data_dir.clone();
+    node.stop().unwrap();
+    let file = folder.path().join("backup.tar.zst");
+    assert!(run(&data, &["backup", "create", file.to_str().unwrap()]).status.success());
+    let whole = std::fs::read(&file).unwrap();
+    let unpacked = zstd::decode_all(whole.as_slice()).unwrap();
+    let packed = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    let mut flipped = unpacked.clone();
+    flipped[5000] ^= 1;
+    let manifest = unpacked.windows(13).rposition(|window| window == b"manifest.json").unwrap();
+    let bad = [whole[..whole.len() / 2].to_vec(), packed(&flipped), packed(&unpacked[..manifest]), b"none".to_vec()];
+    for (nth, bytes) in bad.into_iter().enumerate() {
+        std::fs::write(&file, bytes).unwrap();
+        let restored = folder.path().join(format!("restored{nth}"));
+        let done = run(&restored, &["backup", "restore", file.to_str().unwrap()]);
+        assert!(!done.status.success(), "{nth}");
+        assert!(!restored.join("journal").exists(), "{nth}: {done:?}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The HTTP API over a real journal and a real state.
+
+mod export;
+mod index;
+mod caches;
+mod changes;
+mod client;
+mod openapi;
+mod orders;
+mod own_write;
+mod pages;
+mod paths;
+mod reads;
+mod store;
+mod stream;
+mod subscriber;
