@@ -8,6 +8,7 @@
 //! `HONEYGRAPH_KILLS` and `HONEYGRAPH_POWER_CUTS` set other counts, `HONEYGRAPH_SEED` another seed;
 //! `HONEYGRAPH_KEEP` keeps the data folder.
 
+use honeygraph_testnet::STILL;
 use honeygraph_testnet::held::Held;
 use honeygraph_testnet::measure::size;
 use honeygraph_testnet::powercut::{Chance, PowercutDisk, available};
@@ -33,9 +34,6 @@ const VERIFY_EVERY: u64 = 25;
 /// Acks that a life of a node lasts at most; some lives end before the first, one in eight lasts longer.
 const LIFE: u64 = 600;
 const LONG_LIFE: u64 = 4000;
-
-/// A state that does not grow for so long will not be complete any more.
-const STILL: Duration = Duration::from_secs(30);
 
 const VOICES: [(&str, Voice); 2] =
     [("spk", Voice { token: "SPK", prefix: "spkccT_" }), ("dlux", Voice { token: "DLUX", prefix: "dlux_" })];

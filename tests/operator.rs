@@ -1,5 +1,6 @@
 //! An operator's day on a real node that a scripted honeycomb feeds: every command, and what it leaves to a script.
 
+use honeygraph_testnet::STILL;
 use honeygraph_testnet::honeycomb::live::{self, Pace};
 use honeygraph_testnet::honeycomb::{Config, Honeycomb};
 use honeygraph_testnet::process::{Launch, Node};
@@ -13,7 +14,7 @@ const OPS: u64 = 3000;
 fn feed(node: &Node) {
     let honeycomb = Honeycomb::new(Config::published(7)).unwrap();
     let mut pace = Pace::new(format!("{}/ws", node.endpoints.feed));
-    (pace.ops, pace.pause, pace.patience) = (OPS, Duration::ZERO, Duration::from_secs(60));
+    (pace.ops, pace.pause, pace.patience) = (OPS, Duration::ZERO, STILL);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_, report) = runtime.block_on(live::feed(honeycomb, pace, std::future::pending(), |_| {}));
     assert!(report.complete, "{report:?}");

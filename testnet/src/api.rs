@@ -4,14 +4,11 @@
 //! *Always holds:* nothing waits for a time to pass: a wait ends when what it waits for is there, or when nothing
 //! changes any more for [`STILL`].
 
-use crate::http;
+use crate::{STILL, http};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Error, Result};
 use std::time::{Duration, Instant};
-
-/// A node whose answers do not change for so long will not do what is waited for.
-pub const STILL: Duration = Duration::from_secs(30);
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(5);

@@ -5,6 +5,7 @@
 //!
 //! *Always holds:* every answer is looked at; one that is not right is counted, never left out.
 
+use crate::STILL;
 use crate::measure::Percentiles;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -13,9 +14,6 @@ use std::time::{Duration, Instant};
 
 /// Threads that ask at most.
 const THREADS: usize = 4;
-
-/// A server that says nothing for so long is broken.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// What was asked for, and what became of it.
 #[derive(Debug)]
@@ -101,7 +99,7 @@ impl Connection {
     fn open(address: &str) -> std::io::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(SILENCE))?;
+        socket.set_read_timeout(Some(STILL))?;
         let (line, body) = (String::new(), Vec::new());
         Ok(Self { address: address.to_owned(), socket: BufReader::new(socket), line, body })
     }

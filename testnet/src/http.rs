@@ -2,12 +2,9 @@
 //!
 //! *Always holds:* an answer is whole or an error.
 
+use crate::STILL;
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
-
-/// A server that says nothing for so long is broken.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// GET from `host:port`: status and body. Asks in HTTP/1.0, so that the end of the connection is the end of the body.
 pub fn get(address: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
@@ -23,7 +20,7 @@ pub fn post(address: &str, path: &str, json: &str) -> std::io::Result<(u16, Vec<
 
 fn ask(address: &str, request: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
     let mut socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(SILENCE))?;
+    socket.set_read_timeout(Some(STILL))?;
     socket.set_nodelay(true)?;
     socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

@@ -16,3 +16,7 @@ pub mod powercut;
 pub mod process;
 pub mod recording;
 pub mod sim;
+
+/// Whatever changes nothing for so long will not do what is waited for. Only a test that fails waits for its end, so it
+/// is far beyond what a busy machine takes for anything.
+pub const STILL: std::time::Duration = std::time::Duration::from_secs(120);

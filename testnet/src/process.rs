@@ -3,15 +3,13 @@
 //! *Always holds:* no process outlives its [`Process`], also when a test panics; nothing here waits for a time to
 //! pass, only for something to happen, and gives up when nothing at all happens for [`STILL`].
 
+use crate::STILL;
 use serde::Deserialize;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-/// A process that neither logs nor gets ready for so long is given up: far beyond any recovery in a test.
-pub const STILL: Duration = Duration::from_secs(30);
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(2);
@@ -149,25 +147,36 @@ pub struct Process {
 }
 
 impl Process {
-    /// Waits until `look` finds something; gives up when the process ends or nothing happens any more.
+    /// Waits until `look` finds something; gives up when the process ends or logs nothing any more.
     pub fn wait_for<T>(
         &mut self,
         what: &'static str,
         mut look: impl FnMut(&Self) -> Option<T>,
     ) -> Result<T, ProcessError> {
-        let mut logged = 0;
+        self.wait_while_moving(what, |process| look(process).ok_or(0))
+    }
+
+    /// Waits until `look` finds something. As long as it does not it says how far things are: the wait is given up when
+    /// the process ends, or when neither that nor the log changes any more.
+    pub fn wait_while_moving<T>(
+        &mut self,
+        what: &'static str,
+        mut look: impl FnMut(&Self) -> Result<T, u64>,
+    ) -> Result<T, ProcessError> {
+        let mut before = (0, 0);
         let mut last = Instant::now();
         loop {
-            if let Some(found) = look(self) {
-                return Ok(found);
-            }
+            let far = match look(self) {
+                Ok(found) => return Ok(found),
+                Err(far) => far,
+            };
             let ended = self.child.try_wait();
             if let Some(status) = ended.map_err(|cause| ProcessError::System { what: "waiting for a child", cause })? {
                 return Err(ProcessError::Ended { status, log: self.log() });
             }
-            let length = self.log.metadata().map_or(0, |log| log.len());
-            if length != logged {
-                (logged, last) = (length, Instant::now());
+            let now = (far, self.log.metadata().map_or(0, |log| log.len()));
+            if now != before {
+                (before, last) = (now, Instant::now());
             }
             if last.elapsed() > STILL {
                 return Err(ProcessError::Still { what, log: self.log() });

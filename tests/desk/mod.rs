@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use honeygraph::config::{Config, Sources};
+use honeygraph_testnet::STILL;
 use honeygraph_testnet::api::Shown;
 use honeygraph_testnet::honeycomb::live::Pace;
 use honeygraph_testnet::honeycomb::{self, Fault, Honeycomb, Leaves, Profile};
@@ -47,7 +48,7 @@ pub fn pace(node: &LocalNode, ops: u64) -> Pace {
     pace.ops = ops;
     pace.reconnect = Duration::from_millis(5);
     pace.reconnect_max = Duration::from_millis(50);
-    pace.patience = Duration::from_secs(30);
+    pace.patience = STILL;
     pace
 }
 

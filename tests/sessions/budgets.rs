@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 const LARGE: usize = 100 << 10;
 
 fn one_at_a_time() -> Limits {
-    Limits { frames: LARGE * 4 + 8192, frame: Duration::from_millis(300), ..limits() }
+    Limits { frames: LARGE * 4 + 8192, frame: Duration::from_secs(2), ..limits() }
 }
 
 /// A large put, alone in its frame.
@@ -99,7 +99,7 @@ async fn pings_whose_answers_are_not_read_close_the_socket() {
 async fn replies_that_wait_on_many_sockets_are_bounded_together() {
     let replies = 1 << 20;
     let patient = Duration::from_secs(3_600);
-    let server = Server::start(Limits { replies, stuck: patient, frame: Duration::from_millis(50), ..limits() }).await;
+    let server = Server::start(Limits { replies, stuck: patient, frame: Duration::from_secs(2), ..limits() }).await;
     let operations: Vec<_> = (0..2_000).map(put).collect();
     let batch = json!({"type":"batch","operations":operations}).to_string();
     let mut sockets = Vec::new();

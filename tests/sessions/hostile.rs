@@ -254,7 +254,7 @@ async fn errors_that_are_not_read_close_the_socket_too() {
 
 #[tokio::test]
 async fn a_stuck_core_stops_the_reading_and_not_the_heart() {
-    let quick = Duration::from_millis(50);
+    let quick = Duration::from_millis(250);
     let server = Server::start(crate::speaking::limits_with_ping(quick)).await;
     let core = server.core("dlux_");
     core.gate.send_replace(Mode::Stuck);
@@ -275,7 +275,7 @@ async fn a_stuck_core_stops_the_reading_and_not_the_heart() {
 
 #[tokio::test]
 async fn a_silent_socket_is_pinged_and_given_up() {
-    let server = Server::start(crate::speaking::limits_with_ping(Duration::from_millis(40))).await;
+    let server = Server::start(crate::speaking::limits_with_ping(Duration::from_millis(250))).await;
     let mut alive = server.connect("/ws").await;
     let dead = server.connect("/ws").await;
     let answering = async {

@@ -21,7 +21,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing in these tests takes long; what does not come within this does not come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = honeygraph_testnet::STILL;
 
 /// A feed server with three networks.
 pub struct Server {

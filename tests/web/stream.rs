@@ -187,20 +187,7 @@ impl World {
     async fn listen(&mut self, folder: usize, side: usize, events: Option<usize>) {
         let (side, folder) = (&self.sides[side], &mut self.folders[folder]);
         side.tell();
-        let since = now();
-        let mut stream = folder.open(side.api.at).await;
-        let mut heartbeats = 0;
-        for _ in 0..events.unwrap_or(usize::MAX) {
-            let heard = stream.next().await.unwrap();
-            let is_new = heard.0["timestamp"].as_u64() > Some(since);
-            heartbeats += usize::from(heard.0["event"] == "heartbeat" && is_new);
-            folder.take(side.api.at, heard).await;
-            // Between two that were made since, the node has looked at what is there.
-            if heartbeats == 2 {
-                break;
-            }
-        }
-        if heartbeats == 2 {
+        if hears(folder, side, events).await {
             let head = json!(side.head_id());
             assert_eq!(folder.log.last().map_or(&Value::Null, |(batch, _)| batch), &head);
             let expected = match side.head {
@@ -276,6 +263,24 @@ fn line(side: &mut Side, from: Option<usize>, periods: &[(u64, &str)]) {
     side.tell();
 }
 
+/// A folder hears so many events of a side, or all that there are; whether it has heard all.
+async fn hears(folder: &mut Folder, side: &Side, events: Option<usize>) -> bool {
+    let since = now();
+    let mut stream = folder.open(side.api.at).await;
+    let mut heartbeats = 0;
+    for _ in 0..events.unwrap_or(usize::MAX) {
+        let heard = stream.next().await.unwrap();
+        let is_new = heard.0["timestamp"].as_u64() > Some(since);
+        heartbeats += usize::from(heard.0["event"] == "heartbeat" && is_new);
+        folder.take(side.api.at, heard).await;
+        // Between two that were made since, the node has looked at what is there.
+        if heartbeats == 2 {
+            return true;
+        }
+    }
+    false
+}
+
 async fn until(stream: &mut Stream, name: &str) -> (Value, String) {
     loop {
         let heard = stream.next().await.unwrap();
@@ -287,15 +292,7 @@ async fn until(stream: &mut Stream, name: &str) -> (Value, String) {
 
 /// Listens until nothing more comes: then it must have the state.
 async fn folds(folder: &mut Folder, side: &Side) {
-    let mut stream = folder.open(side.api.at).await;
-    loop {
-        let heard = stream.next().await.unwrap();
-        let over = heard.0["event"] == "heartbeat";
-        folder.take(side.api.at, heard).await;
-        if over {
-            break;
-        }
-    }
+    assert!(hears(folder, side, None).await);
     assert_eq!(folder.leaves(), leaves(side.api.at, "", "").await);
 }
 

@@ -5,6 +5,7 @@
 use super::mix::Write;
 use super::socket::{self, Receiver, Sender};
 use super::stream::Stream;
+use crate::STILL;
 use std::io::{Error, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
@@ -19,9 +20,6 @@ const CHUNK: usize = 256 << 10;
 
 /// Markers sent and not acknowledged at most; a node so far behind is not measured at a rate any more.
 const AHEAD: usize = 1 << 16;
-
-/// A node that acknowledges nothing for so long is given up.
-const STILL: Duration = Duration::from_secs(60);
 
 /// One connection with its count of acks.
 pub struct Driver {

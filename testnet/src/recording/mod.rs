@@ -13,6 +13,7 @@ mod book;
 
 pub use book::{Book, Entry, Item, Period, Place};
 
+use crate::STILL;
 use crate::load::socket::{self, Receiver, Sender, encode_text};
 use crate::powercut::Chance;
 use serde::Deserialize;
@@ -26,9 +27,6 @@ const WINDOW: u64 = 100;
 
 /// Periods that are sent again when asked: as many as the published client keeps.
 const CACHED: usize = 288;
-
-/// A node from which nothing comes for so long does nothing any more.
-const STILL: Duration = Duration::from_secs(30);
 
 /// Who a feed says it is.
 #[derive(Clone, Copy, Debug)]
