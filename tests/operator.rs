@@ -96,7 +96,7 @@ fn an_operators_day() {
     assert_eq!(ask(data, &["log-level", "loud"]).0, 2);
     assert_eq!(
         ask(data, &["query", "stats", "--batch", "loud"]),
-        (2, json!({ "code": "bad_request", "error": "?batch is not a batch id" }))
+        (2, json!({ "code": "bad_request", "error": "--batch is not a batch id" }))
     );
     let (code, elsewhere) = ask(data, &["status", "--network", "duat_"]);
     assert_eq!((code, elsewhere["code"].as_str()), (4, Some("unknown_network")));

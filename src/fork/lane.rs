@@ -24,13 +24,6 @@ const LAST_TEXT_BYTES: usize = 1 << 10;
 /// An open batch is spilled to the journal in pieces of about this size, so that it costs bounded memory.
 pub const PIECE_BYTES: usize = 1 << 20;
 
-/// Parked pieces that the books of all lanes hold in memory, about 120 MB: beyond, the lane that holds most of them is
-/// forgotten, so that one feed cannot take the room of another.
-pub const PARKED_LIMIT: usize = 500_000;
-/// Parked pieces that a lane's book holds in memory; those beyond are durable and counted, and wait for the journal to be
-/// read again.
-pub const UNPLACED_LIMIT: usize = 200_000;
-
 /// Where a lane stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Here {

@@ -41,7 +41,7 @@ async fn an_order_reaches_the_core_and_its_answer_comes_back() {
                     reply.send(Ok(GapAccepted { id, first: None })).unwrap();
                     return seen;
                 }
-                Admin::Trust { .. } | Admin::Proven { .. } | Admin::Prune { .. } => unreachable!("nobody says so here"),
+                other => unreachable!("nobody says so here: {other:?}"),
             }
         }
         seen

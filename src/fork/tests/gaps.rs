@@ -162,3 +162,15 @@ fn holes_are_found_again_after_a_restart() {
     stage.tick(20);
     assert_eq!(stage.chain().last().unwrap(), "0:A/12+1W*");
 }
+
+/// Failed once: the next period was chained behind it as if nothing were missing.
+#[test]
+fn an_accepted_hole_at_the_end_of_a_period_lies_before_the_next_one() {
+    let mut stage = begun();
+    stage.bare(1, "601:A 4 c=1; 5 bad; 6 W");
+    stage.bare(1, "701:B 0 h=B; 1 W; 2 d=1; 3 W");
+    let id = stage.status().gaps[0].gap.id;
+    stage.run(|core, now, bodies, fx| core.accept_gap(now, id, "lost", bodies, fx)).unwrap();
+    assert_eq!(stage.chain()[2..], ["1:B/0+1W*", "1:B/2+1W*"], "a branch of its own, behind a hole");
+    assert!(!stage.status().head.unwrap().unbroken);
+}
