@@ -15,6 +15,7 @@ use crate::fork::admin::ADMIN_CAPACITY;
 use crate::fork::machine::Limits as ForkLimits;
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
+use crate::fork::supply::SUPPLY_CAPACITY;
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::task::{CoreTask, Inlets, Setup};
@@ -290,6 +291,7 @@ impl Storage {
         let (applied, applied_seen) = watch::channel(state.cursor());
         let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
+        let (_supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
         let reading = Networked {
             status: core.status(),
             durable: core.durable(),
@@ -305,7 +307,8 @@ impl Storage {
         let port = Port::new(feeds, core.durable());
         self.start_prover(network, &core, &reading)?;
         self.start_projection(&name, state, core.reader(), applied)?;
-        let inlets = Inlets { feeds: feeds_out, orders: orders_out, stop: self.stops.0.clone() };
+        let inlets =
+            Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
         Ok((port, reading))
     }

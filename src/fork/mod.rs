@@ -1,8 +1,8 @@
 //! Which history is it: lanes, batches, periods, forks, verdicts.
 //!
 //! [`machine::Core`] is the network's one decider; `lane` cuts a feed's stream, `book` keeps what has no place yet,
-//! `tree` what has one, `settle` moves batches from the one to the other, `questions` and `answers` fill holes,
-//! `choose` picks the head, `verdicts` are the operator's.
+//! `tree` what has one, `settle` moves batches from the one to the other, `questions` and `answers` fill holes, `supply`
+//! takes what no feed brought, `meet` puts the lanes behind it, `choose` picks the head, `verdicts` are the operator's.
 //!
 //! *Always holds:* pure decisions; the only state that survives is the [`ledger`], and only records change it.
 
@@ -16,6 +16,7 @@ mod holes;
 pub mod lane;
 pub mod ledger;
 pub mod machine;
+mod meet;
 mod plan;
 pub mod proofs;
 mod proving;
@@ -30,6 +31,7 @@ mod second;
 mod settle;
 pub mod snapshot;
 pub mod status;
+pub mod supply;
 pub mod tree;
 mod verdicts;
 

@@ -27,6 +27,8 @@ pub struct Node {
 
 /// Ordinal of pieces whose place their lane cannot know (an answer that fits nowhere): durable, listed, never chained.
 pub const UNPLACED: u32 = u32::MAX;
+/// Ordinal of pieces that come with their place (a supply): the chain record that names them follows. Never parked.
+pub const PLACED: u32 = u32::MAX - 1;
 
 /// One durable decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,9 +77,9 @@ pub enum Close {
 /// A run of ops that one lane received without a hole. Its body is the zstd frame of the length-prefixed op texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
-    /// Lane it came in on.
+    /// Lane it came in on; 0: on none, it was supplied.
     pub lane: u64,
-    /// Which period of that lane, counted from 0.
+    /// Which period of that lane, counted from 0, or [`UNPLACED`], or [`PLACED`].
     pub ordinal: u32,
     /// Label of the batch as the lane knows it; none while unknown.
     pub label: Option<u64>,

@@ -322,6 +322,8 @@ pub struct Counters {
     pub repeated: u64,
     /// Batches parked.
     pub parked: u64,
+    /// Batches chained that no feed brought.
+    pub supplied: u64,
     /// Ops refused.
     pub refused: u64,
     /// Periods opened.
