@@ -109,6 +109,7 @@ impl Ledger {
                 let histories = self.histories();
                 Arc::make_mut(&mut self.proofs).trust(&histories, trust);
             }
+            Record::Rebased(rebased) => Arc::make_mut(&mut self.proofs).rebased(rebased),
         }
     }
 

@@ -58,6 +58,11 @@ impl Core {
                 Agrees::NotYet | Agrees::No => {}
             }
         }
+        for (nth, end) in ended.iter().enumerate() {
+            if !self.reopen(now, end, fx) {
+                later.insert(nth);
+            }
+        }
         self.ended.extend(later.into_iter().map(|nth| ended[nth].clone()));
         while self.ended.len() > KEPT {
             self.ended.pop_front();

@@ -2,7 +2,7 @@
 //!
 //! [`machine::Core`] is the network's one decider; `lane` cuts a feed's stream, `book` keeps what has no place yet,
 //! `tree` what has one, `settle` moves batches from the one to the other, `questions` and `answers` fill holes, `supply`
-//! takes what no feed brought, `meet` puts the lanes behind it, `choose` picks the head, `verdicts` are the operator's.
+//! takes what no feed brought, `meet` and `reopen` put the lanes behind it, `choose` picks the head, `verdicts` are the operator's.
 //!
 //! *Always holds:* pure decisions; the only state that survives is the [`ledger`], and only records change it.
 
@@ -23,6 +23,7 @@ mod proving;
 mod questions;
 mod recognise;
 pub mod record;
+mod reopen;
 mod report;
 mod resume;
 pub mod rules;
@@ -34,6 +35,7 @@ pub mod status;
 pub mod supply;
 pub mod tree;
 mod verdicts;
+mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,8 @@ pub enum Record {
     Proof(Proof),
     /// The operator trusts a checkpoint's hash, or does so no longer.
     Trust(Trust),
+    /// The state stands on another base: checkpoints are proven again from the first.
+    Rebased(Rebased),
 }
 
 /// How a [`Piece`] ends.
@@ -404,6 +406,16 @@ pub struct Trust {
     pub trusted: bool,
     /// The operator's words.
     pub reason: String,
+    /// When, ms since the epoch.
+    pub at_ms: u64,
+}
+
+/// The state stands on another base than the one that checkpoints were proven with: they are looked at again, from the
+/// first. Durable before the first of them, so that it goes on behind a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebased {
+    /// Hash of the base; none: it stands on none any more.
+    pub base: Option<HashText>,
     /// When, ms since the epoch.
     pub at_ms: u64,
 }

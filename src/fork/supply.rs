@@ -144,6 +144,8 @@ impl SuppliedBatch {
 pub struct Supplied {
     /// Where the last batch that has a place stands now.
     pub at: Option<Node>,
+    /// That batch.
+    pub batch: Option<BatchId>,
     /// Batches that were held already.
     pub known: u64,
     /// Batches that are new.
@@ -198,7 +200,7 @@ impl Supply {
 impl Core {
     /// Takes a supply, as far as it has a place.
     pub fn supply(&mut self, now: u64, supply: Supply, bodies: &mut dyn Bodies, fx: &mut Effects) -> Supplied {
-        let mut done = Supplied { at: None, known: 0, chained: 0, refused: supply.malformed() };
+        let mut done = Supplied { at: None, batch: None, known: 0, chained: 0, refused: supply.malformed() };
         let Some(first) = supply.periods.first().filter(|_| done.refused.is_none()) else { return done };
         let seq = first.batches.first().map_or(0, |batch| batch.seq);
         match self.start_of(&supply.start, &first.hash, seq) {
@@ -224,6 +226,7 @@ impl Core {
                 Ended { hash, closed, at, since, source }
             }));
         }
+        done.batch = done.at.and_then(|at| self.ledger.tree.entry(at)).map(|entry| entry.id);
         self.counters.supplied += done.chained;
         if is_first && done.chained > 0 {
             self.event(now, "head:first", format!("{source}: its history is the head"));

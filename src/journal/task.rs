@@ -289,6 +289,15 @@ impl CoreTask {
                 self.perform(effects)?;
                 self.answer_when_durable(reply, done);
             }
+            Admin::Holds { hashes, reply } => {
+                let held = self.core.holds_periods(&hashes);
+                self.answer_when_durable(reply, Ok(held));
+            }
+            Admin::Rebased { base, reply } => {
+                self.core.rebased(now, base, effects);
+                self.perform(effects)?;
+                self.answer_when_durable(reply, Ok(()));
+            }
             Admin::Proven { proof, reply } => {
                 let taken = self.core.proven(now, *proof, effects);
                 self.perform(effects)?;

@@ -330,3 +330,36 @@ fn a_batch_of_several_frames_has_one_hash() {
     fed.bare(1, "601:A 4 c=1; 5 d=1; 6 W");
     assert_eq!(stage.head_ids(), fed.head_ids());
 }
+
+/// A feed that lost the end of a period without a word (or whose tail was presumed): a document that goes on from what it
+/// sent puts everything after it where it belongs. Planted once: the lanes were not moved over, and the head stayed.
+#[test]
+fn what_stands_on_a_part_of_a_period_moves_behind_its_end() {
+    let mut stage = begun();
+    stage.bare(1, "601:A 0 h=B; 1 W; 2 x=1; 3 W; 0 h=C; 1 W");
+    let document = "601:A>B 0 h=A W b=1 W c=1 W";
+    assert_eq!(stage.supplied(Start::Held, &[document]), (2, 1, None));
+    assert_eq!(stage.chain()[5..], ["1:A/4+1W", "1:B/0+1W", "1:B/2+1W", "1:C/0+1W"]);
+    let pieces = stage.records.iter().filter(|(_, record)| matches!(record, Record::Piece(_))).count();
+    assert_eq!(pieces, 6, "nothing is stored twice");
+    stage.bare(1, "701:C 2 y=1; 3 W");
+    assert_eq!(stage.chain().last().unwrap(), "1:C/2+1W*");
+    let mut whole = begun();
+    whole.bare(1, "601:A 4 c=1; 5 W; 0 h=B; 1 W; 2 x=1; 3 W; 0 h=C; 1 W; 2 y=1; 3 W");
+    assert_eq!(stage.head_ids(), whole.head_ids());
+    // Again, and after a restart: nothing is left to do.
+    stage.restart();
+    let lsn = stage.core.ledger().lsn;
+    assert_eq!(stage.supplied(Start::Held, &[document]), (3, 0, None));
+    assert_eq!(stage.core.ledger().lsn, lsn);
+}
+
+#[test]
+fn what_stands_on_a_period_that_differs_stays() {
+    let mut stage = begun();
+    stage.bare(1, "601:A 0 h=B; 1 W; 2 x=1; 3 W");
+    stage.supply(Start::Held, &["601:A>B 0 h=A W z=1 W c=1 W"]);
+    assert_eq!(stage.chain()[4..], ["1:A/2+1W", "1:A/4+1W"]);
+    stage.bare(1, "701:B 4 y=1; 5 W");
+    assert_eq!(stage.chain().last().unwrap(), "0:B/4+1W*");
+}
