@@ -15,19 +15,23 @@ use crate::fork::admin::ADMIN_CAPACITY;
 use crate::fork::machine::Limits as ForkLimits;
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
+use crate::fork::supply::{Order, SUPPLY_CAPACITY};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::task::{CoreTask, Inlets, Setup};
 use crate::journal::{JournalError, Reader};
-use crate::projection::base::Base;
+use crate::projection::base::{self, Base, BaseError};
 use crate::projection::open;
 use crate::projection::state::{State, StateError};
 use crate::projection::task::ProjectionError;
+use crate::proof::fill::Filler;
 use crate::proof::gateway::{GatewayError, Gateways};
+use crate::proof::source;
 use crate::proof::task::{ProofError, Prover};
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
+use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +66,14 @@ pub enum NodeError {
         network: String,
         /// Why.
         source: StateError,
+    },
+    /// The configured base.
+    #[error("base of {network}: {source}")]
+    Base {
+        /// The network.
+        network: String,
+        /// Why.
+        source: BaseError,
     },
     /// The client of gateways.
     #[error(transparent)]
@@ -107,6 +119,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let data = DataDir::create(&config.data_dir)?;
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
+    take_base(&config, &data).await?;
     let mut storage = Storage::new(shutdown.clone(), config.gateways.clone());
     let mut ports = BTreeMap::new();
     let mut networked = BTreeMap::new();
@@ -171,6 +184,28 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
             Ok(())
         }
     }
+}
+
+/// Takes the configured base where there is none. A document that is there and is no base stops the node, because the
+/// operator named it; one that cannot be had now does not: feeds come first, and the next start asks again.
+async fn take_base(config: &Config, data: &DataDir) -> Result<(), NodeError> {
+    let Some(source) = &config.base else { return Ok(()) };
+    let folder = data.base(&config.network);
+    let refused = |source| NodeError::Base { network: config.network.clone(), source };
+    if Base::current(&folder).map_err(refused)?.is_some() {
+        return Ok(());
+    }
+    let bytes = match source::fetch(source, &config.gateways, base::MAX_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            warn!(network = config.network, "the base is not here: {error}; the node starts without it");
+            return Ok(());
+        }
+    };
+    let expected = source::is_cid(source).then_some(source.as_str());
+    let taken = base::import(&folder, &bytes, expected).map_err(refused)?;
+    info!(network = config.network, hash = taken.hash, label = taken.label, leaves = taken.leaves, "base taken");
+    Ok(())
 }
 
 /// Binds the listeners, says where, serves.
@@ -287,9 +322,12 @@ impl Storage {
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
         }
+        let base = state.base_hash().map_err(|source| NodeError::State { network: name.clone(), source })?;
+        let base = base.as_deref().and_then(HashText::new);
         let (applied, applied_seen) = watch::channel(state.cursor());
         let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
+        let (supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
         let reading = Networked {
             status: core.status(),
             durable: core.durable(),
@@ -303,9 +341,11 @@ impl Storage {
             checkpoint_every: network.checkpoint_every,
         };
         let port = Port::new(feeds, core.durable());
-        self.start_prover(network, &core, &reading)?;
+        self.start_prover(network, &core, &reading, base)?;
+        self.start_filler(network, &reading, supplies)?;
         self.start_projection(&name, state, core.reader(), applied)?;
-        let inlets = Inlets { feeds: feeds_out, orders: orders_out, stop: self.stops.0.clone() };
+        let inlets =
+            Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
         Ok((port, reading))
     }
@@ -336,7 +376,13 @@ impl Storage {
         Ok(())
     }
 
-    fn start_prover(&mut self, network: &Network, core: &CoreTask, reading: &Networked) -> Result<(), NodeError> {
+    fn start_prover(
+        &mut self,
+        network: &Network,
+        core: &CoreTask,
+        reading: &Networked,
+        base: Option<HashText>,
+    ) -> Result<(), NodeError> {
         let prover = Prover {
             network: network.name.clone(),
             rules: rules(network),
@@ -345,16 +391,44 @@ impl Storage {
             core: reading.admin.clone(),
             gateways: Gateways::new(&self.gateways).map_err(NodeError::Gateways)?,
             ask_at: None,
+            base,
             stop: self.stops.1.clone(),
         };
         let (network, applied) = (network.name.clone(), reading.applied.clone());
-        // A state that begins anew may know more than the one before: what could not be recomputed is tried again.
-        let from = if *reading.applied.borrow() == 0 { 0 } else { reading.status.borrow().proven.cursor };
+        let proven = reading.status.borrow().proven.clone();
         let name = format!("proof {network}");
         let run = async move {
-            prover.run(from, applied).await.map_err(|source| NodeError::Proof { network, source: source.into() })
+            prover.run(&proven, applied).await.map_err(|source| NodeError::Proof { network, source: source.into() })
         };
         let thread = self.thread(name, run)?;
+        self.projections.push(thread);
+        Ok(())
+    }
+
+    fn start_filler(
+        &mut self,
+        network: &Network,
+        reading: &Networked,
+        supplies: mpsc::Sender<Order>,
+    ) -> Result<(), NodeError> {
+        let gateways = Gateways::new(&self.gateways).map_err(NodeError::Gateways)?;
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let filler = Filler {
+            network: network.name.clone(),
+            rules: rules(network),
+            gateways,
+            core: reading.admin.clone(),
+            supplies,
+            stop: self.stops.1.clone(),
+        };
+        let status = reading.status.clone();
+        let run = async move {
+            filler.run(status).await;
+            Ok(())
+        };
+        let thread = self.thread(format!("fill {}", network.name), run)?;
         self.projections.push(thread);
         Ok(())
     }

@@ -167,5 +167,6 @@ fn fields(record: &Record) -> serde_json::Result<Value> {
         Record::Stands(record) => serde_json::to_value(record),
         Record::Proof(record) => serde_json::to_value(record),
         Record::Trust(record) => serde_json::to_value(record),
+        Record::Rebased(record) => serde_json::to_value(record),
     }
 }

@@ -34,6 +34,8 @@ pub struct Config {
     pub node_id: Option<String>,
     /// Gateways asked for documents by CID.
     pub gateways: Vec<String>,
+    /// Root document taken as the base of `network` where there is none.
+    pub base: Option<String>,
     /// Form of the log lines.
     pub log_format: Format,
     /// Log filter at the start.

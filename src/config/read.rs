@@ -257,6 +257,7 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
         network: text("network").to_owned(),
         node_id: Some(text("node_id").to_owned()).filter(|label| !label.is_empty()),
         gateways: super::urls(text("ipfs.gateways")).map(str::to_owned).collect(),
+        base: Some(text("base").to_owned()).filter(|source| !source.is_empty()),
         log_format: if text("log.format") == "json" { Format::Json } else { Format::Text },
         log_level: text("log.level").to_owned(),
         fork: ForkLimits {

@@ -106,6 +106,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "gateways asked for checkpoint documents by CID, https://host, several with commas, tried in this order",
     },
     Setting {
+        key: "base",
+        flag: "base",
+        env: &[("HONEYGRAPH_BASE", Whole)],
+        default: "",
+        kind: Kind::Text(1_024),
+        about: "root document that a node takes as the base of `network` when it starts and has none: a file, an address, or a CID for the gateways",
+    },
+    Setting {
         key: "log.format",
         flag: "log-format",
         env: &[("HONEYGRAPH_LOG_FORMAT", Whole)],

@@ -378,7 +378,8 @@ impl Core {
         }
     }
 
-    fn chain_holds(
+    /// What the history of `at` holds at a place of the period in which `at` lies.
+    pub(super) fn chain_holds(
         &self,
         at: Node,
         place: u64,
@@ -526,17 +527,17 @@ fn blank(site: Site, seq: u64, index: Option<u64>, label: Option<u64>) -> Closed
 
 impl Held {
     /// For a new frame: what is held, and nothing spent.
-    fn take(&mut self) -> Self {
+    pub(super) fn take(&mut self) -> Self {
         Self { spent: (0, 0, 0), ..std::mem::take(self) }
     }
 
     /// What stays for the frames to come.
-    fn kept(self) -> Self {
+    pub(super) fn kept(self) -> Self {
         if self.bytes > BODY_BYTES_HELD { Self::default() } else { self }
     }
 
     /// Whether one more item may be compared.
-    fn may_compare(&mut self) -> bool {
+    pub(super) fn may_compare(&mut self) -> bool {
         self.spent.2 += 1;
         self.spent.2 <= COMPARED_PER_FRAME
     }

@@ -8,8 +8,8 @@ use super::book::Book;
 use super::lane::{PARKED_LIMIT, UNPLACED_LIMIT};
 use super::proofs::{Anchor, Proofs};
 use super::record::{
-    BranchNo, Chain, Checkpoint, Close, Gap, GapState, Head, HeadCause, Lsn, Node, Opened, Piece, Record, Same, Stands,
-    UNPLACED,
+    BranchNo, Chain, Checkpoint, Close, Gap, GapState, Head, HeadCause, Lsn, Node, Opened, PLACED, Piece, Record, Same,
+    Stands, UNPLACED,
 };
 use super::tree::{Place, Tree};
 use honeygraph_protocols::honeycomb::HashText;
@@ -109,6 +109,7 @@ impl Ledger {
                 let histories = self.histories();
                 Arc::make_mut(&mut self.proofs).trust(&histories, trust);
             }
+            Record::Rebased(rebased) => Arc::make_mut(&mut self.proofs).rebased(rebased),
         }
     }
 
@@ -145,6 +146,9 @@ impl Ledger {
     }
 
     fn piece(&mut self, lsn: Lsn, piece: &Piece) {
+        if piece.ordinal == PLACED {
+            return;
+        }
         self.last_lane = self.last_lane.max(piece.lane);
         if self.parked.len() >= PARKED_LIMIT
             && let Some((_, lane)) = self.books.iter().map(|(lane, book)| (book.held, *lane)).max()

@@ -11,6 +11,7 @@ use super::found::{Closed, Found};
 use super::holes::Holes;
 use super::lane::{Lane, OPEN_BYTES};
 use super::ledger::{LANES_HELD, Ledger};
+use super::meet::Ended;
 use super::record::{Before, Chain, Checkpoint, Lsn, Named, Node, OpenCause, Opened, Piece, Record, Stands, UNPLACED};
 use super::resume::Waiting;
 use super::rules::Rules;
@@ -20,6 +21,7 @@ use super::tree::Place;
 use crate::feed::message::{FeedId, FeedInfo, FromCore, Said, ToCore};
 use honeygraph_protocols::honeycomb::{CheckpointForm, HashText, Ops};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What the core reads back of its own journal. A body that is not durable yet, or damaged, is none.
 pub trait Bodies {
@@ -27,11 +29,20 @@ pub trait Bodies {
     fn body(&mut self, lsn: Lsn) -> Option<Vec<u8>>;
 }
 
+/// The ops of a piece on their way into the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Length-prefixed op texts.
+    Texts(Vec<u8>),
+    /// A frame of such texts that came packed and was looked at; empty: no ops.
+    Frame(Vec<u8>),
+}
+
 /// What the core wants done, in order.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Records for the journal; their LSNs are consecutive.
-    pub records: Vec<(Lsn, Record, Option<Vec<u8>>)>,
+    pub records: Vec<(Lsn, Record, Option<Body>)>,
     /// Messages to feeds.
     pub messages: Vec<(FeedId, FromCore)>,
 }
@@ -118,6 +129,10 @@ pub struct Core {
     pub(super) whole: BTreeMap<Lsn, [u8; 32]>,
     /// Who brought the first batch of an empty network.
     pub(super) begun_by: Option<BegunBy>,
+    /// Who brought the supply that is being taken.
+    pub(super) supplier: Option<Arc<str>>,
+    /// Ends of periods that lanes may yet be put behind.
+    pub(super) ended: VecDeque<Ended>,
     /// Evidence that was weighed last.
     pub(super) weighed: Option<Weighed>,
     /// How far held-up lanes were tried again.
@@ -155,6 +170,8 @@ impl Core {
             found: Vec::new(),
             whole: BTreeMap::new(),
             begun_by: None,
+            supplier: None,
+            ended: VecDeque::new(),
             weighed: None,
             retry: Retry::default(),
             held: Held::default(),
@@ -205,6 +222,7 @@ impl Core {
         for (lane, ordinal) in std::mem::take(&mut self.waiting) {
             self.settle(now, lane, ordinal, bodies, fx);
         }
+        self.meet_again(now, bodies, fx);
         self.retry(now, bodies, fx);
         self.time_out(now, bodies, fx);
         self.look_for_places(now, bodies, fx);
@@ -560,11 +578,11 @@ impl Core {
                 self.whole.pop_first();
             }
         }
-        fx.records.push((lsn, record, Some(closed.texts)));
+        fx.records.push((lsn, record, Some(Body::Texts(closed.texts))));
         closed.acks
     }
 
-    pub(super) fn append(&mut self, record: Record, body: Option<Vec<u8>>, fx: &mut Effects) -> Lsn {
+    pub(super) fn append(&mut self, record: Record, body: Option<Body>, fx: &mut Effects) -> Lsn {
         let lsn = self.ledger.lsn + 1;
         self.ledger.apply(lsn, &record);
         fx.records.push((lsn, record, body));

@@ -8,7 +8,7 @@
 //! branch's past is its own entries and its parents' up to the cut; bounded, the oldest are forgotten first, and what is
 //! forgotten counts as not proven.
 
-use super::record::{BranchNo, Lsn, Node, Outcome, Proof, Trust};
+use super::record::{BranchNo, Lsn, Node, Outcome, Proof, Rebased, Trust};
 use honeygraph_protocols::honeycomb::HashText;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -99,6 +99,8 @@ pub struct Standing {
 pub struct Proofs {
     /// Version of the newest batch that opened a period and whose proof is here.
     pub cursor: Lsn,
+    /// Hash of the base that the state stood on.
+    pub base: Option<HashText>,
     branches: BTreeMap<BranchNo, VecDeque<Entry>>,
     held: usize,
     confirmed: BTreeMap<BranchNo, Confirmed>,
@@ -156,6 +158,11 @@ impl Proofs {
         if let Some(agreed) = &proof.agreed {
             self.confirm(links, agreed, Anchor::Consensus);
         }
+    }
+
+    /// The state stands on another base: what could not be recomputed may be now, from the first checkpoint on.
+    pub fn rebased(&mut self, rebased: &Rebased) {
+        (self.cursor, self.base) = (0, rebased.base.clone());
     }
 
     /// Takes the operator's word on a hash. `histories` are those that it may lie on.

@@ -304,8 +304,16 @@ impl Core {
             self.holes.insert(id, hole);
             return;
         }
+        self.is_over(now, id, &hole, fx);
+    }
+
+    /// A hole is none any more.
+    fn is_over(&mut self, now: u64, id: u64, hole: &Hole, fx: &mut Effects) {
+        if let Some(supplier) = self.supplier.clone() {
+            self.event(now, "gap", format!("{id} filled by {supplier}"));
+        }
         if hole.recorded {
-            let gap = self.gap_record(now, id, &hole, GapState::Filled);
+            let gap = self.gap_record(now, id, hole, GapState::Filled);
             self.append(Record::Gap(gap), None, fx);
         }
     }
@@ -325,10 +333,7 @@ impl Core {
     /// A tail is not looked for any more: its end is known.
     pub(super) fn end_tail(&mut self, now: u64, id: u64, fx: &mut Effects) -> Option<Hole> {
         let hole = self.holes.remove(&id)?;
-        if hole.recorded {
-            let gap = self.gap_record(now, id, &hole, GapState::Filled);
-            self.append(Record::Gap(gap), None, fx);
-        }
+        self.is_over(now, id, &hole, fx);
         Some(hole)
     }
 
@@ -379,7 +384,7 @@ impl Core {
     pub fn wake_at(&self, now: u64) -> Option<u64> {
         let deadline = self.feeds.values().filter_map(|attached| attached.question.map(|q| q.deadline)).min();
         let places = self.place_due(now);
-        let waiting = (!self.waiting.is_empty()).then_some(now + 20);
+        let waiting = (!self.waiting.is_empty() || !self.ended.is_empty()).then_some(now + 20);
         let forks = (self.ledger.tree.live().nth(1).is_some()).then_some(now + 1_000);
         let grown = !self.reasons.is_empty() && self.retry.chained != self.counters.chained;
         let stuck = grown.then_some(now + 1_000).or(self.retry.goes_on().then_some(now + RETRY_MS));

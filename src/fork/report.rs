@@ -83,6 +83,7 @@ impl Core {
                 .collect(),
             proofs: self.proof_status(),
             proven: ledger.proofs.clone(),
+            wanted: self.wanted(),
             counters: self.counters.clone(),
             events: self.events.iter().cloned().collect(),
         }

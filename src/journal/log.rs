@@ -7,10 +7,11 @@
 use super::JournalError;
 use super::codec::MAX_RECORD_BYTES;
 use super::disk::{Disk, File, is_full};
-use super::group::{Encoder, Group, MAX_GROUP_BYTES};
+use super::frame::Frame;
+use super::group::{Encoder, Group, MAX_GROUP_BYTES, Prepared};
 use super::reader::Reader;
 use super::segment::{HEADER_BYTES, Header, MAX_NETWORK_BYTES};
-use super::shared::{Shared, State};
+use super::shared::{Form, Shared, State};
 use super::store::{Store, Tail};
 use super::survey::{End, Survey, survey};
 use super::writer::Appender;
@@ -116,15 +117,25 @@ impl Journal {
     /// texts, unpacked); a full group is flushed first. [`JournalError::Full`]: nothing happened, try again later.
     pub fn append(&mut self, record: &Record, body: Option<&[u8]>) -> Result<Lsn, JournalError> {
         let prepared = self.encoder.prepare(record, body)?;
+        self.append_prepared(&prepared, body.map(|body| (body, Form::Texts)))
+    }
+
+    /// Appends a piece whose body is packed already; the frame is stored as it is.
+    pub fn append_packed(&mut self, record: &Record, frame: Frame<'_>) -> Result<Lsn, JournalError> {
+        let prepared = self.encoder.prepare_packed(record, frame)?;
+        self.append_prepared(&prepared, Some((frame.bytes(), Form::Frame)))
+    }
+
+    fn append_prepared(&mut self, prepared: &Prepared, body: Option<(&[u8], Form)>) -> Result<Lsn, JournalError> {
         if self.group.is_full() {
             self.flush()?;
         }
         if let State::Failed(reason) = &*self.store.shared().state.borrow() {
             return Err(JournalError::Failed(reason.clone()));
         }
-        let lsn = self.encoder.add(&prepared, &mut self.group);
-        if let Some(body) = body {
-            self.store.shared().remember(lsn, body);
+        let lsn = self.encoder.add(prepared, &mut self.group);
+        if let Some((body, form)) = body {
+            self.store.shared().remember(lsn, body, form);
         }
         Ok(lsn)
     }

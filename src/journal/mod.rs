@@ -16,6 +16,7 @@ mod frame;
 mod group;
 pub mod ledger_file;
 mod log;
+pub mod packed;
 mod reader;
 mod scan;
 mod segment;

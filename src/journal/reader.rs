@@ -8,7 +8,7 @@ use super::codec::Kind;
 use super::frame::Frame;
 use super::scan::{Entry, Scan, Start, Step};
 use super::segment::HEADER_BYTES;
-use super::shared::{MARK_EVERY, Mark, Shared, State};
+use super::shared::{Form, MARK_EVERY, Mark, Shared, State};
 use crate::fork::record::{Lsn, Record};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -65,9 +65,12 @@ impl Reader {
     /// The body of a piece, unpacked to the end of `into`.
     pub fn body_into(&self, lsn: Lsn, into: &mut Vec<u8>) -> Result<(), JournalError> {
         if lsn <= *self.shared.durable.borrow()
-            && let Some(body) = self.shared.recent(lsn)
+            && let Some((body, form)) = self.shared.recent(lsn)
         {
-            into.extend_from_slice(&body);
+            match form {
+                Form::Frame if !body.is_empty() => Frame::new(&body).unpack_into(into)?,
+                _ => into.extend_from_slice(&body),
+            }
             return Ok(());
         }
         self.with_entry(lsn, |entry| match entry.frame {

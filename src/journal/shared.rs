@@ -63,9 +63,18 @@ pub(super) struct Shared {
     recent: Mutex<Recent>,
 }
 
+/// How a body is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the texts.
+    Texts,
+    /// As the frame that it came in.
+    Frame,
+}
+
 #[derive(Default)]
 struct Recent {
-    bodies: VecDeque<(Lsn, Arc<[u8]>)>,
+    bodies: VecDeque<(Lsn, Arc<[u8]>, Form)>,
     bytes: usize,
 }
 
@@ -168,26 +177,27 @@ impl Shared {
     }
 
     /// Keeps a body that was just appended; readers get it once it is durable.
-    pub fn remember(&self, lsn: Lsn, body: &[u8]) {
+    pub fn remember(&self, lsn: Lsn, body: &[u8], form: Form) {
         if body.len() > MAX_RECENT_BYTES / 8 {
             return;
         }
         let body: Arc<[u8]> = body.into();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.bytes += body.len();
-        recent.bodies.push_back((lsn, body));
+        recent.bodies.push_back((lsn, body, form));
         while recent.bytes > MAX_RECENT_BYTES
-            && let Some((_, body)) = recent.bodies.pop_front()
+            && let Some((_, body, _)) = recent.bodies.pop_front()
         {
             recent.bytes -= body.len();
         }
     }
 
     /// A body that was appended not long ago.
-    pub fn recent(&self, lsn: Lsn) -> Option<Arc<[u8]>> {
+    pub fn recent(&self, lsn: Lsn) -> Option<(Arc<[u8]>, Form)> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = recent.bodies.binary_search_by_key(&lsn, |(lsn, _)| *lsn).ok()?;
-        Some(recent.bodies[at].1.clone())
+        let at = recent.bodies.binary_search_by_key(&lsn, |(lsn, ..)| *lsn).ok()?;
+        let (_, body, form) = &recent.bodies[at];
+        Some((body.clone(), *form))
     }
 }
 

@@ -6,15 +6,16 @@
 //! *Always holds:* the machine's LSNs are the journal's; an order is answered when what it decided is durable; when the
 //! journal fails, the task ends with its reason and nothing more is decided.
 
-use super::{Appender, Journal, JournalError, Options, Reader, Recovered, State, disk::Disk, ledger_file};
+use super::{Appender, Frame, Journal, JournalError, Options, Reader, Recovered, State, disk::Disk, ledger_file};
 use crate::feed::message::{FeedId, FromCore, ToCore};
 use crate::fork::admin::Admin;
 use crate::fork::ledger::Ledger;
-use crate::fork::machine::{Bodies, Core, Effects, Limits};
+use crate::fork::machine::{Bodies, Body, Core, Effects, Limits};
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
 use crate::fork::snapshot;
 use crate::fork::status::Status;
+use crate::fork::supply::Order;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Inlets {
     pub feeds: mpsc::Receiver<ToCore>,
     /// From the operator.
     pub orders: mpsc::Receiver<Admin>,
+    /// Content that no feed brought. Feeds come first: what is live never waits behind history.
+    pub supplies: mpsc::Receiver<Order>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -175,6 +178,13 @@ impl CoreTask {
                     room = Box::pin(self.appender.room());
                     has_room = false;
                 }
+                Some(order) = inlets.supplies.recv(), if has_room => {
+                    self.supply(order, &mut effects)?;
+                    self.snapshot();
+                    (stale, heard) = (true, Instant::now());
+                    room = Box::pin(self.appender.room());
+                    has_room = false;
+                }
                 () = tokio::time::sleep(wake) => {}
             }
         }
@@ -225,7 +235,11 @@ impl CoreTask {
     /// Records first, then messages: a session may say nothing that is not at least on its way into the journal.
     fn perform(&mut self, effects: &mut Effects) -> Result<(), JournalError> {
         for (lsn, record, body) in effects.records.drain(..) {
-            let written = self.appender.append(&record, body.as_deref())?;
+            let written = match body {
+                Some(Body::Texts(texts)) => self.appender.append(&record, Some(&texts))?,
+                Some(Body::Frame(frame)) => self.appender.append_packed(&record, Frame::new(&frame))?,
+                None => self.appender.append(&record, None)?,
+            };
             if written != lsn {
                 return Err(JournalError::Failed(format!("record {lsn} became {written}: ledger and journal differ")));
             }
@@ -237,6 +251,13 @@ impl CoreTask {
                 self.outboxes.remove(&feed);
             }
         }
+        Ok(())
+    }
+
+    fn supply(&mut self, Order { supply, reply }: Order, effects: &mut Effects) -> Result<(), JournalError> {
+        let done = self.core.supply(now_ms(), supply, &mut self.bodies, effects);
+        self.perform(effects)?;
+        self.answer_when_durable(reply, done);
         Ok(())
     }
 
@@ -267,6 +288,15 @@ impl CoreTask {
                 let done = self.core.prune(now, &fork, &reason, effects);
                 self.perform(effects)?;
                 self.answer_when_durable(reply, done);
+            }
+            Admin::Holds { hashes, reply } => {
+                let held = self.core.holds_periods(&hashes);
+                self.answer_when_durable(reply, Ok(held));
+            }
+            Admin::Rebased { base, reply } => {
+                self.core.rebased(now, base, effects);
+                self.perform(effects)?;
+                self.answer_when_durable(reply, Ok(()));
             }
             Admin::Proven { proof, reply } => {
                 let taken = self.core.proven(now, *proof, effects);

@@ -71,6 +71,7 @@ fn samples() -> Vec<(Record, Vec<u8>)> {
             at_ms,
         }),
         Record::Trust(Trust { hash: hash("QmNext"), trusted: true, reason: "seen".into(), at_ms }),
+        Record::Rebased(Rebased { base: Some(hash("QmBase")), at_ms }),
     ];
     let body_of = |record: &Record| if matches!(record, Record::Piece(_)) { ops.clone() } else { Vec::new() };
     records.into_iter().map(|record| (record.clone(), body_of(&record))).collect()

@@ -45,7 +45,8 @@ impl<K: Kv> State<K> {
             | Record::Same(_)
             | Record::Stands(_)
             | Record::Proof(_)
-            | Record::Trust(_) => {}
+            | Record::Trust(_)
+            | Record::Rebased(_) => {}
         }
         self.pass_over(lsn)?;
         if self.group.is_full() { self.commit() } else { Ok(()) }
@@ -219,7 +220,9 @@ impl<K: Kv> State<K> {
                 if sink.is_full() { state.spill(&mut sink) } else { Ok(()) }
             })?;
         }
-        // What lies under a base's first batch is the base, under the batch's own version.
+        // What lies under a base's first batch is the base, under the batch's own version: the rows do not tell the two
+        // apart once some of the batch's were spilled, the document does.
+        let remove = if based { Self::remove_from_base } else { Self::remove };
         if let Some(before) = if based { Some(node) } else { chain.prev } {
             self.stand_on(before);
             #[cfg(test)]
@@ -233,10 +236,10 @@ impl<K: Kv> State<K> {
                     if let Effect::Del(path) = effect {
                         dels.push(path);
                     }
-                    if dels.is_full() { state.remove(&mut dels, &mut sink) } else { Ok(()) }
+                    if dels.is_full() { remove(state, &mut dels, &mut sink) } else { Ok(()) }
                 })?;
             }
-            self.remove(&mut dels, &mut sink)?;
+            remove(self, &mut dels, &mut sink)?;
         }
         self.group.bytes += sink.bytes();
         self.group.rows.append(&mut sink.take());
@@ -283,7 +286,7 @@ impl<K: Kv> State<K> {
     }
 
     /// Puts a tombstone over everything that lies at or below the dels in the view before the batch.
-    fn remove(&mut self, dels: &mut Dels, sink: &mut Sink) -> Result<(), StateError> {
+    pub(super) fn remove(&mut self, dels: &mut Dels, sink: &mut Sink) -> Result<(), StateError> {
         for path in dels.take() {
             let pending = self.pending(&path);
             let view = View::new(self.shared.kv.snapshot(), self.chain.clone());
