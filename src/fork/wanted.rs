@@ -19,8 +19,16 @@ impl Core {
         let held_up =
             self.reasons.iter().filter(|(lane, reason)| helped.contains(*reason) && !self.may_be_asked(**lane));
         let mut seen = BTreeSet::new();
-        let wanted = held_up.filter_map(|(lane, _)| self.wanted_of(*lane)).chain(self.differing());
+        let wanted =
+            held_up.filter_map(|(lane, _)| self.wanted_of(*lane)).chain(self.trusted()).chain(self.differing());
         wanted.filter(|wanted| seen.insert(wanted.hash.clone())).take(WANTED).collect()
+    }
+
+    /// Hashes that the operator trusts and that are not here: what leads to them is as good as they are.
+    fn trusted(&self) -> impl Iterator<Item = Wanted> {
+        let (tree, begins) = (&self.ledger.tree, self.ledger.tree.is_empty());
+        let unknown = self.ledger.proofs.trusted.keys().filter(|hash| tree.periods_of(hash).next().is_none());
+        unknown.map(move |hash| Wanted { hash: hash.clone(), label: None, more_than: None, begins })
     }
 
     /// Deltas that differ from what is held: perhaps the end of the period was lost, and nobody saw it.
@@ -29,7 +37,7 @@ impl Core {
         let differs = |proof: &&Proof| !proof.root && matches!(proof.outcome, Outcome::Mismatch { .. });
         newest.filter(differs).filter_map(|proof| {
             let more_than = Some(self.ledger.tree.entry(proof.at)?.end());
-            Some(Wanted { hash: proof.hash.clone(), label: proof.label, more_than })
+            Some(Wanted { hash: proof.hash.clone(), label: proof.label, more_than, begins: false })
         })
     }
 
@@ -50,7 +58,7 @@ impl Core {
         } else {
             period
         };
-        Some(Wanted { hash: closed.hash.clone()?, label: closed.label, more_than: None })
+        Some(Wanted { hash: closed.hash.clone()?, label: closed.label, more_than: None, begins: false })
     }
 
     /// Which of these hashes opened a period that is held.
