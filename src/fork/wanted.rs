@@ -32,7 +32,7 @@ impl Core {
     /// Hashes that the operator trusts and that are not here: what leads to them is as good as they are.
     fn trusted(&self) -> impl Iterator<Item = Wanted> {
         let (tree, begins) = (&self.ledger.tree, self.ledger.tree.is_empty());
-        let unknown = self.ledger.proofs.trusted.keys().filter(|hash| tree.periods_of(hash).next().is_none());
+        let unknown = self.ledger.proofs.trusted.keys().filter(move |hash| tree.periods_of(hash).next().is_none());
         unknown.map(move |hash| Wanted { hash: hash.clone(), label: None, more_than: None, begins })
     }
 
@@ -40,7 +40,7 @@ impl Core {
     fn differing(&self) -> impl Iterator<Item = Wanted> {
         let newest = self.ledger.proofs.newest.iter().rev();
         let differs = |proof: &&Proof| !proof.root && matches!(proof.outcome, Outcome::Mismatch { .. });
-        newest.filter(differs).filter_map(|proof| {
+        newest.filter(differs).filter_map(move |proof| {
             let more_than = Some(self.ledger.tree.entry(proof.at)?.end());
             Some(Wanted { hash: proof.hash.clone(), label: proof.label, more_than, begins: false })
         })
