@@ -174,3 +174,31 @@ fn the_configured_base_is_taken_where_there_is_none() {
     assert_eq!(complete(&node), true);
     node.stop().unwrap();
 }
+
+/// Without any feed: the root of a day as base, and a later hash of that day that the operator trusts.
+#[test]
+fn a_base_and_a_trusted_hash_make_a_replica() {
+    let mut honeycomb = honeycomb(Profile::Published, 9, PERIODS, &[]);
+    honeycomb.steps(400);
+    let truth = honeycomb.truth();
+    let closes: Vec<_> = truth.periods.iter().map_while(|period| period.close.as_ref()).collect();
+    let root = (1..).find(|nth| closes[*nth].root).unwrap();
+    let gateway = Gateway::start().unwrap();
+    closes.iter().for_each(|close| gateway.hold(&close.hash, close.document.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let (base, trusted) = (Some(closes[root].hash.clone()), &closes[root + 3].hash);
+    let plain = config(folder.path(), PERIODS);
+    let config = honeygraph::config::Config { gateways: vec![gateway.url()], network: NETWORK.into(), base, ..plain };
+    let node = LocalNode::start(config).unwrap();
+    let order = serde_json::json!({ "hash": trusted, "reason": "seen elsewhere", "network": NETWORK });
+    node.api().post("/api/admin/trust", &order).unwrap();
+    let last = truth.periods[root + 3].label;
+    let reached = |status: &Value| (status["head"]["opening_label"].as_u64() == Some(last)).then_some(());
+    node.api().wait(NETWORK, "the day of the trusted hash", reached).unwrap();
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(node.api().json("/api/query/head?network=desk_").unwrap()["complete"], true);
+    let all = truth.leaves_after(root as u64 + 3, usize::MAX).unwrap();
+    assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole state of that day");
+    node.stop().unwrap();
+}

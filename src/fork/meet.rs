@@ -11,7 +11,7 @@ use super::machine::{Bodies, Core, Effects};
 use super::record::{Before, Close, Lsn, Named, Node, Record, Same, Stands};
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::op;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Ends that are kept until what they are compared with is durable; the oldest go first, and come back with the next
@@ -79,6 +79,7 @@ impl Core {
 
     /// Lanes that went from one of these periods to the one that followed, and whose book of it is not settled.
     fn waiting_in(&self, ended: &[Ended]) -> Vec<(u64, u32, usize)> {
+        let of: BTreeMap<_, _> = ended.iter().enumerate().map(|(nth, end)| ((&end.hash, &end.closed), nth)).collect();
         let mut found = Vec::new();
         for (lane, book) in self.ledger.books.iter().filter(|_| !ended.is_empty()) {
             for (ordinal, period) in book.periods.iter().filter(|(_, period)| period.opened && period.ended) {
@@ -88,8 +89,7 @@ impl Core {
                 if period.behind_hole || (period.is_settled() && sure) {
                     continue;
                 }
-                let same = ended.iter().position(|ended| ended.hash == *hash && ended.closed == *closed);
-                found.extend(same.map(|nth| (*lane, *ordinal, nth)));
+                found.extend(of.get(&(hash, closed)).map(|nth| (*lane, *ordinal, *nth)));
             }
         }
         found

@@ -64,6 +64,8 @@ pub struct Wanted {
     pub label: Option<u64>,
     /// The period is here, its recomputation differs, and so many ops and markers of it are held: it helps if it has more.
     pub more_than: Option<u64>,
+    /// The operator trusts it and nothing is here: the network may begin with its day.
+    pub begins: bool,
 }
 
 /// What is proven, in short.

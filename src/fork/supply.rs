@@ -189,11 +189,8 @@ impl Supply {
             if next.is_some_and(|next| period.closed.as_ref().is_some_and(|closed| *closed != next.hash)) {
                 return Some("not_in_order");
             }
-            if batches().any(|batch| batch.ops.count == 0 && !batch.marker) {
-                return Some("empty_batch");
-            }
         }
-        None
+        batches().any(|batch| batch.ops.count == 0 && !batch.marker).then_some("empty_batch")
     }
 }
 

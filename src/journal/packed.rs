@@ -4,10 +4,15 @@
 //! says; what unpacks to more than its bounds is refused before it is unpacked.
 
 use super::JournalError;
+use super::codec::MAX_META_BYTES;
 use super::frame::{Frame, MAX_BODY_BYTES, MAX_FRAME_BYTES, Packer};
 use crate::fork::lane::{BATCH_MAX_BYTES, BATCH_MAX_OPS, PIECE_BYTES};
 use crate::fork::supply::Packed;
 use honeygraph_protocols::op::{self, Op, OpError};
+
+/// Frames of one batch: the record that chains it names a piece for each, 9 bytes at most, and has to stay below its own
+/// bound. A batch of the most ops in pieces of an answer's size has half as many.
+pub const MAX_FRAMES: usize = 65_536;
 
 /// Why a batch is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -19,18 +24,33 @@ pub enum PackedError {
     #[error(transparent)]
     Op(#[from] OpError),
     /// It has more ops or bytes than a batch may have.
-    #[error("a batch of more than {BATCH_MAX_OPS} ops or {BATCH_MAX_BYTES} bytes")]
+    #[error("a batch of more than {BATCH_MAX_OPS} ops, {BATCH_MAX_BYTES} bytes or {MAX_FRAMES} frames")]
     TooLarge,
+    /// A frame larger than what it holds: it was filled up.
+    #[error("a frame of {frame} bytes that holds {body}")]
+    Padded {
+        /// Its bytes.
+        frame: usize,
+        /// What it holds.
+        body: usize,
+    },
 }
 
 /// Looks at the frames of one batch, in order; none for a batch without ops.
 pub fn frames(frames: Vec<Vec<u8>>) -> Result<Packed, PackedError> {
     let mut whole = Whole::default();
     let mut body = Vec::new();
+    if frames.len() > MAX_FRAMES {
+        return Err(PackedError::TooLarge);
+    }
     for bytes in frames {
         body.clear();
         // What it would unpack to counts before it is unpacked.
-        whole.bytes += Frame::new(&bytes).body_bytes()? as u64;
+        let size = Frame::new(&bytes).body_bytes()?;
+        if bytes.len() > zstd::zstd_safe::compress_bound(size) {
+            return Err(PackedError::Padded { frame: bytes.len(), body: size });
+        }
+        whole.bytes += size as u64;
         whole.within_bounds()?;
         Frame::new(&bytes).unpack_into(&mut body)?;
         whole.add(bytes, &body)?;
@@ -119,6 +139,7 @@ impl Whole {
     }
 }
 
+const _: () = assert!(MAX_FRAMES * 9 + 4_096 <= MAX_META_BYTES);
 const _: () = assert!(PIECE_BYTES + op::MAX_TEXT_BYTES + op::PREFIX <= MAX_BODY_BYTES);
 const _: () = assert!(PIECE_BYTES + op::MAX_TEXT_BYTES + op::PREFIX <= MAX_FRAME_BYTES);
 
@@ -174,6 +195,11 @@ mod tests {
         let (_, frame) = packed(&[OP]);
         assert!(matches!(frames(vec![frame[..frame.len() - 1].to_vec()]), Err(PackedError::Frame(_))));
         assert!(matches!(frames(vec![Vec::new()]), Err(PackedError::Frame(_))));
+        // A raw block of nothing, again and again, in front of the last one.
+        let mut padded = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 0];
+        padded.extend([0, 0, 0].repeat(1_000));
+        padded.extend([1, 0, 0]);
+        assert!(matches!(frames(vec![padded]), Err(PackedError::Padded { .. })));
         let mut cut = Vec::new();
         Packer::new().unwrap().pack(&[9, 0, 0, 0, b'x'], &mut cut).unwrap();
         assert!(matches!(frames(vec![cut]), Err(PackedError::Op(OpError::Body(_)))));
@@ -186,5 +212,8 @@ mod tests {
         let mut whole = Whole { bytes: BATCH_MAX_BYTES - 1, ..Whole::default() };
         whole.bytes += Frame::new(&large).body_bytes().unwrap() as u64;
         assert!(matches!(whole.within_bounds(), Err(PackedError::TooLarge)));
+        let (_, frame) = packed(&[OP]);
+        assert_eq!(frames(vec![frame.clone(); MAX_FRAMES]).unwrap().count(), MAX_FRAMES as u64);
+        assert!(matches!(frames(vec![frame; MAX_FRAMES + 1]), Err(PackedError::TooLarge)));
     }
 }

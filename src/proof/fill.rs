@@ -1,5 +1,7 @@
 //! Holes that no feed fills, filled from delta documents: a period's ops stand in the document whose CID opened the next.
 //!
+//! The same way leads forward to a hash that the operator trusts: with a root as base, documents alone make a replica.
+//!
 //! A document names the deltas of its day before it. So from the period that waits the way leads back, hash by hash, to
 //! one that is held; from there the periods are supplied in order. A period that a root closed has no delta: there the
 //! way ends.
@@ -128,7 +130,8 @@ impl Filler {
         let (reply, answer) = oneshot::channel();
         self.core.send(Admin::Holds { hashes, reply }).await.map_err(|_| FillError::Gone)?;
         let held = answer.await.ok().and_then(Result::ok).ok_or(FillError::Gone)?;
-        let from = held.iter().rposition(|held| *held).ok_or_else(|| FillError::NotHeld(wanted.hash.clone()))?;
+        let newest = held.iter().rposition(|held| *held);
+        let from = newest.or(wanted.begins.then_some(0)).ok_or_else(|| FillError::NotHeld(wanted.hash.clone()))?;
         let (mut last, upto) = (Some(last), steps.len());
         let mut at: Option<(HashText, Supplied)> = None;
         for (nth, step) in steps.into_iter().enumerate().skip(from) {
@@ -137,6 +140,7 @@ impl Filler {
                 None => self.delta(&step.closed).await?,
             };
             let start = match &at {
+                None if newest.is_none() => Start::First,
                 None => Start::Held,
                 Some((period, Supplied { at, batch: Some(batch), .. })) => {
                     Start::Behind { period: period.clone(), batch: *batch, at: *at }
