@@ -332,8 +332,19 @@ fn status() -> Value {
     let checkpoint =
         object(&[("block", number()), ("hash", text()), ("at", or_null(shared("Node"))), ("boundary", text())]);
     let event = object(&[("id", number()), ("at_ms", number()), ("event", text()), ("about", text())]);
-    let counters =
-        ["ops", "chained", "repeated", "parked", "refused", "periods", "forks", "asked", "checkpoints", "head_moves"];
+    let counters = [
+        "ops",
+        "chained",
+        "repeated",
+        "parked",
+        "supplied",
+        "refused",
+        "periods",
+        "forks",
+        "asked",
+        "checkpoints",
+        "head_moves",
+    ];
     let network = object(&[
         ("network", text()),
         ("ready", flag()),
