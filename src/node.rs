@@ -328,7 +328,9 @@ impl Storage {
         let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
         let (supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
+        let port = Port::new(feeds, core.durable());
         let reading = Networked {
+            tap: Arc::clone(&port.tap),
             status: core.status(),
             durable: core.durable(),
             applied: applied_seen,
@@ -340,7 +342,6 @@ impl Storage {
             genesis: Arc::default(),
             checkpoint_every: network.checkpoint_every,
         };
-        let port = Port::new(feeds, core.durable());
         self.start_prover(network, &core, &reading, base)?;
         self.start_filler(network, &reading, supplies)?;
         self.start_projection(&name, state, core.reader(), applied)?;

@@ -15,7 +15,9 @@ mod flags;
 mod journal;
 mod print;
 mod progress;
+mod record;
 mod remote;
+mod replay;
 mod run;
 mod verify;
 
@@ -75,6 +77,10 @@ enum Command {
     Query(client::Query),
     /// Write the whole state of a network to a file
     Export(export::Export),
+    /// Write what a network's feeds say to a file, as it comes
+    Record(record::Record),
+    /// Play a recorded feed against a node
+    Replay(replay::Replay),
     /// Put the head back, or release an earlier verdict
     Rollback(client::Rollback),
     /// Vouch for a checkpoint's hash, or do so no longer
@@ -115,6 +121,7 @@ impl Command {
                 | Command::Verify
                 | Command::Base(_)
                 | Command::Backup(_)
+                | Command::Replay(_)
         )
     }
 }
@@ -189,6 +196,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Base(command) => base::run(&command, &target(&common)?, common.json),
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
+        Command::Replay(order) => {
+            let data_dir = target(&common)?.data_dir;
+            runtime()?.block_on(replay::run(&order, &data_dir, common.json))
+        }
         Command::Verify => verify::run(&target(&common)?, common.json),
         remote => ask(common, remote),
     }
@@ -218,15 +229,16 @@ fn target(common: &Common) -> Result<Target, Failure> {
     sources(common, NodeFlags::default()).target().map_err(|error| Failure::new(Code::Usage, error))
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Code::Failed, error))
+}
+
 /// Commands that talk to a running node.
 fn ask(common: Common, command: Command) -> Outcome {
     let Target { data_dir, network, .. } = target(&common)?;
     let context = Context { remote: Remote::find(common.api.as_deref(), &data_dir)?, network, json: common.json };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Code::Failed, error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             Command::Status => client::status(&context).await,
             Command::Forks { order: Some(Forks::Prune { id, reason }), .. } => {
@@ -237,6 +249,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             Command::Gaps(Gaps::Accept { id, reason }) => client::accept_gap(&context, id, &reason).await,
             Command::Query(query) => client::query(&context, &query).await,
             Command::Export(order) => export::export(&context, &order).await,
+            Command::Record(order) => record::record(&context, &order).await,
             Command::Rollback(order) => client::rollback(&context, &order).await,
             Command::Trust(order) => client::trust(&context, &order).await,
             Command::Compare(order) => {
@@ -249,6 +262,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Verify
             | Command::Base(_)
             | Command::Backup(_)
+            | Command::Replay(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")
             }

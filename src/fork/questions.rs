@@ -98,7 +98,8 @@ impl Core {
             id,
             Hole { lane, ordinal, run, from, to, tail: false, second: false, askable, tries: 0, recorded: false },
         );
-        self.event(now, "gap", format!("{id}: lane {lane} misses {from}..={to}"));
+        let missing = if from == to { from.to_string() } else { format!("{from} to {to}") };
+        self.event(now, "gap", format!("{id}: lane {lane} misses {missing}"));
         if !askable {
             self.record_hole(now, id, fx);
         }

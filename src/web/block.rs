@@ -65,7 +65,7 @@ pub(super) async fn full(
         "previousHash": first.period,
         "timestamp": point.batch.at_ms,
         "forkId": point.fork,
-        "isFinalized": false,
+        "isFinalized": point.standing.confirmed.is_some(),
         "closed": after.is_some(),
         "batches": batches.iter().map(|batch| batch.id).collect::<Vec<_>>(),
     });

@@ -114,6 +114,7 @@ pub const ROUTES: &[Route] = &[
     post("/api/admin/forks/{id}/prune", &["reason", "network"], "takes the view from a fork"),
     post("/api/admin/gaps/{id}/accept", &["reason", "network"], "gives a hole up"),
     post("/api/admin/log-level", &["level"], "changes the level of the log"),
+    read("/api/admin/record", &["network", "seconds", "max_bytes"], "what a network's feeds say, as a recording"),
 ];
 
 /// What a route takes in its query string; a path that is not listed takes nothing.

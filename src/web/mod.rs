@@ -25,10 +25,12 @@ mod paths;
 pub mod point;
 pub mod query;
 pub mod read;
+pub mod record;
 pub mod status;
 pub mod stream;
 pub mod wait;
 
+use crate::feed::recording::tap::Tap;
 use crate::feed::upgrade::Feeds;
 use crate::fork::admin::Admin;
 use crate::fork::status::Status;
@@ -54,6 +56,8 @@ const MAX_BODY: usize = 64 * 1024;
 pub struct Networked {
     /// The core's state.
     pub status: watch::Receiver<Arc<Status>>,
+    /// Where its feeds can be listened to.
+    pub tap: Arc<Tap>,
     /// LSN up to which the journal is durable.
     pub durable: watch::Receiver<u64>,
     /// LSN up to which the state has applied the journal.
@@ -175,6 +179,7 @@ pub fn routes(web: Arc<Web>) -> Router {
         .route("/api/admin/forks/{id}/prune", post(admin::prune))
         .route("/api/admin/gaps/{id}/accept", post(admin::accept_gap))
         .route("/api/admin/log-level", post(admin::log_level))
+        .route("/api/admin/record", get(record::record))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || ApiError::not_found("no such route: GET /api lists them").into_response())
         .method_not_allowed_fallback(async || ApiError::wrong_method().into_response())

@@ -170,6 +170,7 @@ pub async fn serve(store: &Store) -> Api {
     let (applied, applied_watched) = watch::channel(last);
     let (admin, orders) = mpsc::channel(ADMIN_CAPACITY);
     let networked = Networked {
+        tap: Arc::default(),
         status: watched,
         durable: store.journal.durable(),
         applied: applied_watched,

@@ -214,6 +214,12 @@ impl Teller {
         (format!(",{}", &about[1..about.len() - 1]).into_bytes(), key)
     }
 
+    /// Whether a batch is on the history that ends at a node.
+    pub fn is_on(&self, batch: Node, history: Node) -> bool {
+        let links = self.of.state.snapshot().chain(history);
+        links.iter().any(|link| link.branch == batch.branch && batch.version <= link.version)
+    }
+
     /// The last batch that is confirmed on the history that ends at a node, and the members that say by whom: the one
     /// place where confirmation enters the stream.
     pub fn confirmed(&self, history: Node) -> Result<Option<(Node, Vec<u8>)>, ApiError> {
@@ -221,7 +227,7 @@ impl Teller {
         let proven = Arc::clone(&self.of.status.borrow().proven);
         let Some((next, confirmed)) = proven.confirmed(&snapshot.chain(history)) else { return Ok(None) };
         let Some(last) = snapshot.batch(next)?.and_then(|next| next.prev) else { return Ok(None) };
-        let (hash, by) = (json!(confirmed.hash), confirmed.by.word());
+        let (hash, by) = (json!(confirmed.hash), confirmed.by().word());
         let members = format!(r#","checkpoint":{{"hash":{hash},"label":{}}},"by":"{by}""#, json!(confirmed.label));
         Ok(Some((last, members.into_bytes())))
     }
