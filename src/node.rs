@@ -19,6 +19,7 @@ use crate::fork::supply::{Order, SUPPLY_CAPACITY};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::task::{CoreTask, Inlets, Setup};
+use crate::journal::trim::beginning;
 use crate::journal::{JournalError, Reader};
 use crate::projection::base::{self, Base, BaseError};
 use crate::projection::open;
@@ -28,12 +29,15 @@ use crate::proof::fill::Filler;
 use crate::proof::gateway::{GatewayError, Gateways};
 use crate::proof::source;
 use crate::proof::task::{ProofError, Prover};
+use crate::retention::keeper::{KeepError, Keeper, Orders};
+use crate::retention::task::Keeping;
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -94,6 +98,14 @@ pub enum NodeError {
         /// Why.
         source: ProjectionError,
     },
+    /// What is kept of a network.
+    #[error("retention of {network}: {source}")]
+    Retention {
+        /// The network.
+        network: String,
+        /// Why.
+        source: KeepError,
+    },
     /// A port.
     #[error("listen on {address}: {source}")]
     Listen {
@@ -120,11 +132,11 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
     take_base(&config, &data).await?;
-    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone());
+    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone(), config.retention);
     let mut ports = BTreeMap::new();
     let mut networked = BTreeMap::new();
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading) = storage.start(&network, stores)?;
+        let (port, reading) = storage.start(&network, stores, data.journal(&network.name))?;
         ports.insert(network.name.clone(), port);
         networked.insert(network.name.clone(), reading);
     }
@@ -195,6 +207,16 @@ async fn take_base(config: &Config, data: &DataDir) -> Result<(), NodeError> {
     if Base::current(&folder).map_err(refused)?.is_some() {
         return Ok(());
     }
+    let begins = beginning(&RealDisk, data.path(), &config.network);
+    let begins = begins.map_err(|source| NodeError::Journal { network: config.network.clone(), source })?;
+    if begins.first > 1 {
+        warn!(
+            network = config.network,
+            first = begins.first,
+            "no base is taken: the journal begins late, the state cannot be made again on one"
+        );
+        return Ok(());
+    }
     let bytes = match source::fetch(source, &config.gateways, base::MAX_BYTES).await {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -250,8 +272,11 @@ fn open_stores(
         let opening = config.catalog.networks().map(|network| {
             let core = scope.spawn(|| open_core(disk, config, data, network));
             let state = scope.spawn(|| {
+                let begins = beginning(&**disk, data.path(), &network.name);
+                let begins = begins.map_err(|source| NodeError::Journal { network: network.name.clone(), source })?;
                 let base = Base::current(&data.base(&network.name)).map_err(StateError::from);
-                let opened = base.and_then(|base| open::open(&data.state(&network.name), Default::default(), base));
+                let folder = data.state(&network.name);
+                let opened = base.and_then(|base| open::open(&folder, Default::default(), base, &begins));
                 opened.map_err(|source| NodeError::State { network: network.name.clone(), source })
             });
             (network, core, state)
@@ -277,6 +302,7 @@ fn open_core(disk: &Arc<dyn Disk>, config: &Config, data: &DataDir, network: &Ne
             forks_per_label: config.fork.max_per_block,
             fork_retention_ms: config.fork.retention.as_millis() as u64,
         },
+        segment_bytes: config.segment_bytes,
     };
     let opened = CoreTask::open(disk.clone(), data.path(), setup);
     opened.map_err(|source| NodeError::Journal { network: network.name.clone(), source })
@@ -301,12 +327,14 @@ struct Storage {
     failure: watch::Sender<Option<NodeError>>,
     shutdown: CancellationToken,
     gateways: Vec<String>,
+    retention: Orders,
 }
 
 impl Storage {
-    fn new(shutdown: CancellationToken, gateways: Vec<String>) -> Self {
+    fn new(shutdown: CancellationToken, gateways: Vec<String>, retention: Orders) -> Self {
         Self {
             gateways,
+            retention,
             disk: Arc::new(RealDisk),
             cores: Vec::new(),
             projections: Vec::new(),
@@ -317,7 +345,12 @@ impl Storage {
     }
 
     /// Starts the threads of one network.
-    fn start(&mut self, network: &Network, (core, state): Stores) -> Result<(Port, Networked), NodeError> {
+    fn start(
+        &mut self,
+        network: &Network,
+        (core, state): Stores,
+        folder: PathBuf,
+    ) -> Result<(Port, Networked), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
@@ -329,6 +362,7 @@ impl Storage {
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
         let (supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
         let port = Port::new(feeds, core.durable());
+        let (kept, kept_seen) = watch::channel(Arc::default());
         let reading = Networked {
             tap: Arc::clone(&port.tap),
             status: core.status(),
@@ -337,6 +371,7 @@ impl Storage {
             state: state.reader(),
             journal: core.reader(),
             writer: core.journal(),
+            kept: kept_seen,
             admin: orders,
             ready_at: core.recovered.last,
             genesis: Arc::default(),
@@ -344,11 +379,29 @@ impl Storage {
         };
         self.start_prover(network, &core, &reading, base)?;
         self.start_filler(network, &reading, supplies)?;
-        self.start_projection(&name, state, core.reader(), applied)?;
+        let (floor, floor_seen) = watch::channel(0);
+        let keeping = Keeping {
+            keeper: Keeper::new(self.retention, core.reader(), state.reader()),
+            folder,
+            status: core.status(),
+            kept,
+            floor,
+            stop: self.stops.0.clone(),
+        };
+        self.start_keeping(&name, keeping)?;
+        self.start_projection(&name, state, core.reader(), (applied, floor_seen))?;
         let inlets =
             Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
         Ok((port, reading))
+    }
+
+    fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {
+        let network = name.to_owned();
+        let run = async move { keeping.run().await.map_err(|source| NodeError::Retention { network, source }) };
+        let thread = self.thread(format!("keep {name}"), run)?;
+        self.cores.push(thread);
+        Ok(())
     }
 
     fn start_core(&mut self, name: &str, core: CoreTask, inlets: Inlets) -> Result<(), NodeError> {
@@ -365,11 +418,11 @@ impl Storage {
         name: &str,
         state: State,
         reader: Reader,
-        applied: watch::Sender<Lsn>,
+        (applied, floor): (watch::Sender<Lsn>, watch::Receiver<Lsn>),
     ) -> Result<(), NodeError> {
         let (network, stop) = (name.to_owned(), self.stops.1.clone());
         let run = async move {
-            let ended = projection::task::run(state, reader, applied, stop).await;
+            let ended = projection::task::run(state, reader, applied, floor, stop).await;
             ended.map_err(|source| NodeError::Projection { network, source })
         };
         let thread = self.thread(format!("state {name}"), run)?;

@@ -7,6 +7,8 @@ use super::exit::{Code, Failure, Outcome};
 use super::print;
 use crate::config::Target;
 use crate::data_dir::DataDir;
+use crate::journal::disk::real::RealDisk;
+use crate::journal::trim::beginning;
 use crate::projection::base::{self, Base, BaseError, Imported, MAX_BYTES};
 use crate::proof::gateway::GatewayError;
 use crate::proof::source::{self, SourceError};
@@ -78,6 +80,14 @@ fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let Some(network) = &target.network else {
         return Err(Failure::new(Code::Usage, "say which network it is the base of: --network"));
     };
+    let begins = beginning(&RealDisk, folder.path(), network)?;
+    if begins.first > 1 {
+        let message = format!(
+            "the journal of {network} begins with record {}: its state cannot be made again with another base. Restore a backup from before, or begin anew",
+            begins.first
+        );
+        return Err(Failure::new(Code::Refused, message));
+    }
     let (bytes, expected) = fetch(order, target)?;
     let taken = base::import(&folder.base(network), &bytes, expected)?;
     if as_json {

@@ -286,6 +286,14 @@ fn network_lines(network: &Value, lines: &mut Vec<String>) {
     let (name, label, batch) = (of("/network"), of("/head/label"), short(&of("/head/batch")));
     let (durable, applied) = (of("/durable"), of("/applied"));
     say(format!("\n{name}  head {batch}  label {label}  durable {durable}  applied {applied}"));
+    let (mib, days) = (network["journal"]["bytes"].as_u64().unwrap_or(0) >> 20, of("/journal/days_until_full"));
+    let (first, retention) = (of("/journal/first"), of("/journal/retention"));
+    say(format!("  journal from record {first}, {mib} MiB, kept: {retention}, days until full: {days}"));
+    for (name, why) in [("held by", "held_by"), ("alert", "alert")] {
+        if let Some(text) = network["journal"][why].as_str() {
+            say(format!("  journal {name}: {text}"));
+        }
+    }
     for lane in network["lanes"].as_array().into_iter().flatten() {
         let of = |pointer| at(lane, pointer);
         let state = if lane["parked"].is_null() { String::new() } else { format!("  parked: {}", of("/parked")) };

@@ -172,6 +172,10 @@ fn proofs_of(name: &str, status: &Value) -> Vec<Finding> {
         findings.push(finding(Level::Bad, name, what, todo));
     }
     let newest = proofs["newest"].as_array().map_or(&[][..], Vec::as_slice);
+    if let Some(alert) = status["journal"]["alert"].as_str() {
+        let todo = "make room, raise journal.budget_gib, or keep less (journal.retention)";
+        findings.push(finding(Level::Bad, name, alert, todo));
+    }
     let no_base = newest.iter().find(|proof| proof["detail"] == "no_base");
     if let Some(root) = no_base {
         let what = "what lies before the first batch is unknown: answers say complete: false";

@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod config;
 mod doctor;
+mod exchange;
 pub mod exit;
 mod export;
 mod flags;
@@ -103,7 +104,7 @@ enum Command {
     Compare(compare::Compare),
     /// Look at everything that can be wrong, and say what to do next
     Doctor,
-    /// Look into the journals of a data folder on which no node runs
+    /// Look into the journals of a data folder, take records out and put them in
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// Print every setting with its value and its origin

@@ -10,6 +10,7 @@ pub mod settings;
 
 use crate::catalog::Catalog;
 use crate::logging::Format;
+use crate::retention::keeper::Orders;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub struct Config {
     pub gateways: Vec<String>,
     /// Root document taken as the base of `network` where there is none.
     pub base: Option<String>,
+    /// How much of the journal and of the state is kept.
+    pub retention: Orders,
+    /// Bytes of a segment of the journal: no setting, but what tests need small.
+    pub segment_bytes: u64,
     /// Form of the log lines.
     pub log_format: Format,
     /// Log filter at the start.

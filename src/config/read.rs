@@ -4,6 +4,7 @@ use super::settings::{Carries, IDLE, Idle, SETTINGS, Setting};
 use super::{Config, ForkLimits, Origin, Shown, Target};
 use crate::catalog::{Catalog, CatalogError};
 use crate::logging::Format;
+use crate::retention::keeper::{EVERY, Orders};
 use honeygraph_bootstrap::NetworkFile;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -258,6 +259,13 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
         node_id: Some(text("node_id").to_owned()).filter(|label| !label.is_empty()),
         gateways: super::urls(text("ipfs.gateways")).map(str::to_owned).collect(),
         base: Some(text("base").to_owned()).filter(|source| !source.is_empty()),
+        retention: Orders {
+            keep: text("journal.retention").parse().expect("checked as a retention"),
+            budget: Some(count("journal.budget_gib")).filter(|gib| *gib > 0).map(|gib| gib << 30),
+            alert_days: count("journal.alert_days"),
+            every: EVERY,
+        },
+        segment_bytes: crate::journal::SEGMENT_BYTES,
         log_format: if text("log.format") == "json" { Format::Json } else { Format::Text },
         log_level: text("log.level").to_owned(),
         fork: ForkLimits {

@@ -76,6 +76,11 @@ impl Ledger {
         (self.parked.len() as u64 + self.unplaced.0, self.parked_ops + self.unplaced.1)
     }
 
+    /// Parked pieces that may still get a place, oldest first.
+    pub fn parked_pieces(&self) -> impl Iterator<Item = Lsn> + '_ {
+        self.parked.keys().copied()
+    }
+
     /// Takes one record.
     pub fn apply(&mut self, lsn: Lsn, record: &Record) {
         self.lsn = lsn;

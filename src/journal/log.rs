@@ -7,6 +7,7 @@
 use super::JournalError;
 use super::codec::MAX_RECORD_BYTES;
 use super::disk::{Disk, File, is_full};
+use super::first;
 use super::frame::Frame;
 use super::group::{Encoder, Group, MAX_GROUP_BYTES, Prepared};
 use super::reader::Reader;
@@ -92,11 +93,18 @@ impl Journal {
         let folder = folder(dir, &options.network)?;
         create_folders(&*disk, dir, &folder)?;
         let lock = lock(&*disk, &folder)?;
-        let survey = survey(&*disk, &folder, &options.network)?;
-        for path in &survey.unfinished {
+        let mut survey = survey(&*disk, &folder, &options.network)?;
+        if survey.first_damaged {
+            let first = survey.segments.first().map_or(1, |header| header.first);
+            first::write(&*disk, &folder, first)?;
+        }
+        // Oldest first, so that whatever dies, what is left is a beginning and no hole.
+        for path in survey.unfinished.iter().chain(&survey.leftover) {
             disk.remove(path).map_err(JournalError::io("remove", path))?;
         }
+        let floor = survey.floor.take();
         let shared = Arc::new(Shared::new(disk, folder, options.network));
+        shared.stand_on(floor);
         let mut recovered = Recovered { tip_damaged: survey.tip_damaged, ..Recovered::default() };
         let tail = match &survey.end {
             Some(end) => {

@@ -46,6 +46,8 @@ pub struct Setup {
     pub rules: Rules,
     /// Bounds of the fork machine.
     pub limits: Limits,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
 }
 
 /// What the task takes.
@@ -88,9 +90,11 @@ impl CoreTask {
     /// Opens the journal in the data folder and takes up what it says.
     pub fn open(disk: Arc<dyn Disk>, data_dir: &Path, setup: Setup) -> Result<Self, JournalError> {
         let folder = super::folder(data_dir, &setup.network)?;
-        let (journal, recovered) = Journal::open(disk.clone(), data_dir, Options::new(&setup.network))?;
+        let options = Options { segment_bytes: setup.segment_bytes, ..Options::new(&setup.network) };
+        let (journal, recovered) = Journal::open(disk.clone(), data_dir, options)?;
         let known = ledger_file::load(&*disk, &folder, recovered.last);
-        let known = known.map_err(JournalError::io("read the ledger in", &folder))?.unwrap_or_default();
+        let known = known.map_err(JournalError::io("read the ledger in", &folder))?;
+        let known = begin(&journal.reader(), known)?;
         let snapshot = known.lsn;
         let ledger = replay(&journal.reader(), known, recovered.last)?;
         let core = Core::new(setup.network, setup.rules, setup.limits, ledger);
@@ -333,6 +337,17 @@ fn save(disk: &dyn Disk, folder: &Path, ledger: &Ledger) {
 fn report(saved: std::io::Result<()>, folder: &Path) {
     if let Err(error) = saved {
         tracing::warn!(%error, folder = %folder.display(), "no snapshot of the ledger");
+    }
+}
+
+/// The ledger from which a journal can be replayed: one that is known, or what the journal stands on.
+pub fn begin(reader: &Reader, known: Option<Ledger>) -> Result<Ledger, JournalError> {
+    if let Some(known) = known.filter(|known| known.lsn + 1 >= reader.first()) {
+        return Ok(known);
+    }
+    match reader.floor().filter(|_| reader.first() > 1) {
+        Some(floor) => floor.ledger(),
+        None => Ok(Ledger::default()),
     }
 }
 

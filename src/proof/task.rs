@@ -82,7 +82,7 @@ impl Prover {
             }
             from = 0;
         }
-        let mut cursor = self.journal.records(from + 1);
+        let mut cursor = self.journal.records((from + 1).max(self.journal.first()));
         let mut learned = Learned::default();
         loop {
             let upto = *applied.borrow_and_update();

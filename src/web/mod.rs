@@ -36,6 +36,7 @@ use crate::fork::admin::Admin;
 use crate::fork::status::Status;
 use crate::journal;
 use crate::projection::state::Reader;
+use crate::retention::Kept;
 use answer::ApiError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -68,6 +69,8 @@ pub struct Networked {
     pub journal: journal::Reader,
     /// What the journal's writer is doing.
     pub writer: watch::Receiver<journal::State>,
+    /// What is kept of it, and how long the disk will do.
+    pub kept: watch::Receiver<Arc<Kept>>,
     /// Orders to the core.
     pub admin: mpsc::Sender<Admin>,
     /// What the state must have applied to be called ready: the journal's end at the start of the process.

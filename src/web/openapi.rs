@@ -28,6 +28,7 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (409, "refused", "the order would do harm or nothing"),
     (410, "gone", "the point is no longer readable"),
     (410, "before_base", "the point lies before the base of its history, where not every key is known"),
+    (410, "before_journal", "the operations of this block are no longer kept: retention took them"),
     (413, "too_large", "more than one answer, or one request, may hold; `hint` says how to page"),
     (426, "upgrade_required", "a path for WebSockets"),
     (500, "internal", "ours; the cause is in the log"),
@@ -64,6 +65,8 @@ const OWN: &[(&str, &[&str])] = &[
     ("/", &["upgrade_required"]),
     ("/api/forks/{id}", &["not_found", "ambiguous_fork", "too_large"]),
     ("/api/query/forks", &["not_found"]),
+    ("/api/query/block/{n}/full", &["before_journal"]),
+    ("/api/query/block/{n}/operations", &["before_journal"]),
     ("/api/stream", &["upgrade_required"]),
     ("/api/admin/record", &["forbidden", "refused"]),
 ];

@@ -177,6 +177,7 @@ pub async fn serve(store: &Store) -> Api {
         state: store.state.reader(),
         journal: store.journal.reader(),
         writer: store.journal.state(),
+        kept: watch::channel(Arc::default()).1,
         admin,
         ready_at: last,
         genesis: Arc::new(OnceLock::new()),

@@ -100,6 +100,15 @@ impl<K: Kv> State<K> {
         self.limit(branch, row.live, floor.min(tip))
     }
 
+    /// The same of every live branch.
+    pub fn raise_floors(&mut self, floor: Lsn) -> Result<(), StateError> {
+        let live = |branches: &super::Branches| {
+            branches.all().filter(|(_, known)| known.live && known.floor < floor).map(|(branch, _)| branch).collect()
+        };
+        let branches: Vec<BranchNo> = self.shared.branches(live);
+        branches.into_iter().try_for_each(|branch| self.raise_floor(branch, floor))
+    }
+
     fn limit(&mut self, branch: BranchNo, live: bool, floor: Lsn) -> Result<(), StateError> {
         self.commit()?;
         let Some(row) = self.branch_row(branch)? else { return Ok(()) };

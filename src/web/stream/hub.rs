@@ -9,8 +9,8 @@
 use super::cursor::{Cursor, Found};
 use super::event::Event;
 use super::walk::{BASE, FIRST, Teller, UNKNOWN, Walker};
-use super::way::common;
 use crate::fork::record::Node;
+use crate::projection::state::common;
 use crate::projection::state::reader::Snapshot;
 use crate::web::answer::ApiError;
 use std::collections::{BTreeMap, VecDeque};
