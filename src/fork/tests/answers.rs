@@ -170,7 +170,5 @@ fn what_carries_the_label_of_a_period_that_the_lane_never_had_fills_the_start_of
     stage.was_asked(1, (0, 4));
     stage.batch(1, &["501:- 0 a=1; 1 W; 2 b=1; 3 W; 4 c=1"]);
     assert_eq!(stage.chain(), ["0:A/0+1W*", "0:A/2+1W*"]);
-    stage.batch(1, &["501:- 4 c=1; 5 W", "601:- 6 h=A; 7 W"]);
-    assert_eq!(stage.chain()[2..], ["0:A/4+1W*", "0:A/6+1W*"]);
-    assert_eq!((stage.parked(), stage.acks(1).as_str()), (0, "2 0 4 6"));
+    assert_eq!((stage.parked(), stage.status().gaps.len()), (0, 0));
 }
