@@ -145,8 +145,9 @@ impl Core {
                 self.waiting.insert((lane, ordinal));
                 return Err("not_durable_yet");
             };
-            let placed = self.ledger.books[&lane].periods[&ordinal].placed;
-            if let Some(behind) = self.behind_stragglers(before, &hash, &ready, ops_hash).filter(|_| !placed) {
+            if !self.ledger.books[&lane].periods[&ordinal].placed
+                && let Some(behind) = self.behind_stragglers(before, &hash, &ready, ops_hash)
+            {
                 if self.is_taking {
                     // What the lane has found in the frame at hand is counted from where it was.
                     self.waiting.insert((lane, ordinal));
