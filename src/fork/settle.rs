@@ -136,26 +136,11 @@ impl Core {
                 continue;
             };
             let before = if book.placed { book.at } else { self.predecessor(lane, ordinal)? };
-            if !book.placed && self.is_written_again(&hash, book.label) {
-                // It was written again after a restart, before the period itself was known, and without its empty batches.
-                return Err("written_again");
-            }
             let whole = ready.pieces.last().and_then(|last| self.whole.remove(last));
             let Some(ops_hash) = ready.ops_hash.or(whole).or_else(|| digest(&ready, bodies)) else {
                 self.waiting.insert((lane, ordinal));
                 return Err("not_durable_yet");
             };
-            if !self.ledger.books[&lane].periods[&ordinal].placed
-                && let Some(behind) = self.behind_stragglers(before, &hash, &ready, ops_hash)
-            {
-                if self.is_taking {
-                    // What the lane has found in the frame at hand is counted from where it was.
-                    self.waiting.insert((lane, ordinal));
-                    return Err("not_durable_yet");
-                }
-                self.step_behind(lane, ordinal, behind, fx);
-                continue;
-            }
             self.place(now, lane, ordinal, &hash, before, &ready, ops_hash, fx)?;
         }
     }
@@ -199,25 +184,6 @@ impl Core {
         if self.ledger.tree.is_empty() { Ok(None) } else { Err("predecessor_unknown") }
     }
 
-    /// Whether what comes next in a period stands behind a hole that the operator gave up: in it, or where the period
-    /// before it ends.
-    fn is_behind_hole(&self, lane: u64, ordinal: u32) -> bool {
-        let Some(book) = self.ledger.books.get(&lane) else { return false };
-        let mut ordinal = ordinal;
-        while let Some(period) = book.periods.get(&ordinal) {
-            if period.behind_hole || period.placed {
-                return period.behind_hole;
-            }
-            let seen = matches!(period.before, Before::Seen | Before::Presumed);
-            let Some(old) = ordinal.checked_sub(1).filter(|_| seen) else { return false };
-            if !book.periods.get(&old).is_some_and(|old| old.opened && old.is_settled()) {
-                return false;
-            }
-            ordinal = old;
-        }
-        false
-    }
-
     #[allow(clippy::too_many_arguments)]
     fn place(
         &mut self,
@@ -239,8 +205,8 @@ impl Core {
             }
             return Ok(());
         }
-        let behind_hole = self.is_behind_hole(lane, ordinal);
-        let opening_label = self.ledger.books[&lane].periods[&ordinal].label;
+        let book = &self.ledger.books[&lane].periods[&ordinal];
+        let (opening_label, behind_hole) = (book.label, book.behind_hole);
         let label = ready.label.or(opening_label);
         let on = self.branch_for(before, behind_hole, label)?;
         if before.is_none() && self.ledger.head.is_none() {

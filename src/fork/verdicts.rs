@@ -80,11 +80,7 @@ impl Core {
         self.append(Record::Gap(record), None, fx);
         self.holes.remove(&id);
         self.event(now, "gap", format!("{id} accepted: {reason}"));
-        if hole.tail {
-            self.presume_next(hole.lane, hole.ordinal, fx);
-        }
         self.settle(now, hole.lane, hole.ordinal, bodies, fx);
-        self.settle(now, hole.lane, hole.ordinal + 1, bodies, fx);
         let chained = self.counters.chained > before;
         let first = self.stands(hole.lane).filter(|_| chained).and_then(|node| self.ledger.tree.branch(node.branch));
         Ok(GapAccepted { id, first: first.and_then(|state| state.first.as_ref().map(|first| first.1)) })
