@@ -99,7 +99,8 @@ fn fetch<'a>(order: &'a Import, target: &Target) -> Result<(Vec<u8>, Option<&'a 
         expected = Some(source);
         runtime.block_on(gateways.document(source, MAX_BYTES))?
     } else {
-        runtime.block_on(gateways.url(source, MAX_BYTES))?
+        let named = Gateways::new(&[source.to_owned()])?;
+        runtime.block_on(named.url(source, MAX_BYTES))?
     };
     Ok((bytes, expected))
 }

@@ -13,6 +13,7 @@ pub mod exit;
 mod export;
 mod flags;
 mod journal;
+mod keys;
 mod print;
 mod progress;
 mod remote;
@@ -93,6 +94,9 @@ enum Command {
     /// Copy everything that cannot be made again into one file, or back
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Keys for readers, operators and feeds
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Hold the state of a running node against honeycomb's own
     Compare(compare::Compare),
     /// Look at everything that can be wrong, and say what to do next
@@ -115,6 +119,7 @@ impl Command {
                 | Command::Verify
                 | Command::Base(_)
                 | Command::Backup(_)
+                | Command::Keys(_)
         )
     }
 }
@@ -188,6 +193,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Journal(command) => journal::run(&command, &target(&common)?, common.json),
         Command::Base(command) => base::run(&command, &target(&common)?, common.json),
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
+        Command::Keys(command) => keys::run(command, &target(&common)?, common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
         Command::Verify => verify::run(&target(&common)?, common.json),
         remote => ask(common, remote),
@@ -249,6 +255,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Verify
             | Command::Base(_)
             | Command::Backup(_)
+            | Command::Keys(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")
             }

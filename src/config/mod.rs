@@ -8,8 +8,12 @@
 mod read;
 pub mod settings;
 
+use crate::access::grant::Roll;
+use crate::access::limits::Rates;
 use crate::catalog::Catalog;
 use crate::logging::Format;
+use crate::web::tls::TlsConfig;
+use ipnet::IpNet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +44,8 @@ pub struct Config {
     pub log_level: String,
     /// Limits of forks.
     pub fork: ForkLimits,
+    /// Who may do what.
+    pub access: AccessConfig,
     /// Networks and tokens.
     pub catalog: Arc<Catalog>,
     /// Each setting with its value and where it came from, in the order of [`settings::SETTINGS`].
@@ -63,6 +69,42 @@ pub struct Target {
 /// The addresses of a list with commas.
 pub(crate) fn urls(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|url| !url.is_empty())
+}
+
+/// Who may do what, as far as it is configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessConfig {
+    /// `REQUIRE_HIVE_AUTH`
+    pub require: bool,
+    /// Accounts, and what each may.
+    pub roll: Roll,
+    /// File of accounts' keys.
+    pub account_keys: Option<PathBuf>,
+    /// Where Hive is asked.
+    pub hive_api: Vec<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpNet>,
+    /// Web pages whose scripts may call.
+    pub origins: Vec<String>,
+    /// Names under which the API is called.
+    pub hosts: Vec<String>,
+    /// Whether only readers with a scope may read.
+    pub private: bool,
+    /// Listener for orders.
+    pub admin_listen: Option<AdminListen>,
+    /// Requests a minute.
+    pub rates: Rates,
+    /// TLS of both ports.
+    pub tls: Option<TlsConfig>,
+}
+
+/// Where orders without a key come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminListen {
+    /// A loopback address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
 }
 
 /// Limits of forks, under the seeds' names.

@@ -1,9 +1,13 @@
 //! Reading the four layers and making one [`Config`] of them.
 
 use super::settings::{Carries, IDLE, Idle, SETTINGS, Setting};
-use super::{Config, ForkLimits, Origin, Shown, Target};
+use super::{AccessConfig, AdminListen, Config, ForkLimits, Origin, Shown, Target};
+use crate::access::address::range;
+use crate::access::grant::{AccountFile, Roll, RollError};
+use crate::access::limits::Rates;
 use crate::catalog::{Catalog, CatalogError};
 use crate::logging::Format;
+use crate::web::tls::TlsConfig;
 use honeygraph_bootstrap::NetworkFile;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +20,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Names that begin like ours and are not: honeycomb's own, the tests', and the ones an orchestrator makes for a
 /// service that is called `honeygraph`.
-const FOREIGN: &[&str] = &["HONEYGRAPH_URL", "HONEYGRAPH_WS_URL", "HONEYGRAPH_API", "HONEYGRAPH_CONFIG"];
+const FOREIGN: &[&str] =
+    &["HONEYGRAPH_URL", "HONEYGRAPH_WS_URL", "HONEYGRAPH_API", "HONEYGRAPH_API_KEY", "HONEYGRAPH_CONFIG"];
 const FOREIGN_PREFIXES: &[&str] = &["HONEYGRAPH_TEST_", "HONEYGRAPH_SERVICE_", "HONEYGRAPH_PORT"];
 
 /// The layers above the defaults.
@@ -74,21 +79,23 @@ pub enum ConfigError {
     /// The networks do not fit together.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Something that is not there yet, and that must not be pretended.
-    #[error(
-        "{origin}: authentication of feeds is not there yet, so this node would let anyone feed it. \
-         Unset it, and keep the feed port away from strangers"
-    )]
-    NoAuthentication {
-        /// Where it was asked for.
-        origin: Origin,
+    /// The accounts cannot be used.
+    #[error(transparent)]
+    Accounts(#[from] RollError),
+    /// An account is to feed a network that is not there.
+    #[error("account {account}: network {network} is not configured")]
+    AccountNetwork {
+        /// Account.
+        account: String,
+        /// Network.
+        network: String,
     },
 }
 
 impl Sources {
     /// Reads all layers, checks every value, and makes the configuration.
     pub fn read(self) -> Result<Config, ConfigError> {
-        let (file, networks) = match &self.file {
+        let (file, networks, accounts) = match &self.file {
             Some(path) => read_file(path)?,
             None => Default::default(),
         };
@@ -100,12 +107,12 @@ impl Sources {
             origins.push(shown);
         }
         let notes = self.notes();
-        typed(origins, Catalog::new(&networks)?, notes)
+        typed(origins, Catalog::new(&networks)?, &accounts, notes)
     }
 
     /// Reads only what a command needs that is no node.
     pub fn target(&self) -> Result<Target, ConfigError> {
-        let file = self.file.as_deref().map(read_file).transpose()?.map(|(file, _)| file).unwrap_or_default();
+        let file = self.file.as_deref().map(read_file).transpose()?.map(|(file, ..)| file).unwrap_or_default();
         let origin = || Origin::File(self.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
         let value = |key| {
             let setting = super::settings::by_key(key).expect("a setting of the table");
@@ -175,7 +182,7 @@ fn with_port(listen: &str, port: &str) -> Option<String> {
     Some(SocketAddr::new(address.ip(), port.parse().ok()?).to_string())
 }
 
-type FileLayer = (BTreeMap<String, String>, BTreeMap<String, NetworkFile>);
+type FileLayer = (BTreeMap<String, String>, BTreeMap<String, NetworkFile>, BTreeMap<String, AccountFile>);
 
 fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
     let unread = |source| ConfigError::File { path: path.to_owned(), source };
@@ -190,6 +197,10 @@ fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
         Some(value) => value.try_into().map_err(|e: toml::de::Error| wrong(format!("networks: {}", e.message())))?,
         None => BTreeMap::new(),
     };
+    let accounts = match table.remove("accounts") {
+        Some(value) => value.try_into().map_err(|e: toml::de::Error| wrong(format!("accounts: {}", e.message())))?,
+        None => BTreeMap::new(),
+    };
     let mut values = BTreeMap::new();
     flatten("", table, &mut values);
     for key in values.keys() {
@@ -197,7 +208,7 @@ fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
             return Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone(), nearest: nearest(key) });
         }
     }
-    Ok((values, networks))
+    Ok((values, networks, accounts))
 }
 
 fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, String>) {
@@ -234,15 +245,17 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Values that were checked one by one become the typed configuration.
-fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Config, ConfigError> {
+fn typed(
+    origins: Vec<Shown>,
+    catalog: Catalog,
+    accounts: &BTreeMap<String, AccountFile>,
+    notes: Vec<String>,
+) -> Result<Config, ConfigError> {
     let shown = |key: &str| origins.iter().find(|s| s.key == key).expect("every setting was resolved");
     let text = |key: &str| shown(key).value.as_str();
     let count = |key: &str| text(key).parse::<u64>().expect("checked as a count");
     let listen = |key: &str| text(key).parse::<SocketAddr>().expect("checked as an address");
-    let auth = shown("feed.require_hive_auth");
-    if auth.value == "true" {
-        return Err(ConfigError::NoAuthentication { origin: auth.origin.clone() });
-    }
+    let list = |key: &str| super::urls(text(key)).map(str::to_owned).collect::<Vec<_>>();
     let network = shown("network");
     if catalog.get(&network.value).is_none() {
         let names: Vec<&str> = catalog.networks().map(|n| n.name.as_str()).collect();
@@ -264,15 +277,66 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
             retention: Duration::from_millis(count("fork.retention_ms")),
             operation_buffer: count("fork.operation_buffer") as usize,
         },
+        access: AccessConfig {
+            require: text("feed.require_hive_auth") == "true",
+            roll: roll(text("feed.authorized_accounts"), accounts, &catalog)?,
+            account_keys: Some(text("access.account_keys")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            hive_api: list("access.hive_api"),
+            proxies: super::urls(text("access.trusted_proxies")).filter_map(range).collect(),
+            origins: list("access.origins"),
+            hosts: list("access.hosts"),
+            private: text("access.private_reads") == "true",
+            admin_listen: admin_listen(text("access.admin_listen")),
+            rates: Rates {
+                address: count("limits.per_address") as u32,
+                key: count("limits.per_key") as u32,
+                network: count("limits.per_network") as u32,
+                token: count("limits.per_token") as u32,
+                endpoint: count("limits.per_endpoint") as u32,
+            },
+            tls: tls(&shown)?,
+        },
         catalog: Arc::new(catalog),
         notes,
         origins,
     })
 }
 
+fn admin_listen(text: &str) -> Option<AdminListen> {
+    let unix = text.strip_prefix("unix:").map(|path| AdminListen::Unix(PathBuf::from(path)));
+    unix.or_else(|| text.parse().ok().map(AdminListen::Tcp))
+}
+
+fn tls<'a>(shown: &impl Fn(&str) -> &'a Shown) -> Result<Option<TlsConfig>, ConfigError> {
+    let (cert, key) = (shown("tls.cert_file"), shown("tls.key_file"));
+    if cert.value.is_empty() != key.value.is_empty() {
+        let there = if cert.value.is_empty() { key } else { cert };
+        let (value, origin) = (there.value.clone(), there.origin.clone());
+        let expected = "both of tls.cert_file and tls.key_file, or neither".into();
+        return Err(ConfigError::Value { key: there.key, value, origin, expected });
+    }
+    Ok((!cert.value.is_empty()).then(|| TlsConfig {
+        cert_file: PathBuf::from(&cert.value),
+        key_file: PathBuf::from(&key.value),
+        only_1_3: shown("tls.min_version").value == "1.3",
+        cipher_suites: super::urls(&shown("tls.cipher_suites").value).map(str::to_owned).collect(),
+    }))
+}
+
+fn roll(feeders: &str, accounts: &BTreeMap<String, AccountFile>, catalog: &Catalog) -> Result<Roll, ConfigError> {
+    for (account, file) in accounts {
+        let unknown = |network: &&String| catalog.get(network).is_none();
+        if let Some(network) = file.networks.iter().flatten().find(unknown) {
+            return Err(ConfigError::AccountNetwork { account: account.clone(), network: network.clone() });
+        }
+    }
+    Ok(Roll::new(&super::urls(feeders).collect::<Vec<_>>(), accounts)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use honeygraph_protocols::auth::Account;
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -370,7 +434,13 @@ mod tests {
             ("HONEYGRAPH_NETWORK", "moon_", "one of dlux_, spkccT_, spkcc_"),
             ("NODE_ID", "two\nlines", "printable text"),
             ("REQUIRE_HIVE_AUTH", "yes", "true or false"),
-            ("REQUIRE_HIVE_AUTH", "true", "not there yet"),
+            ("AUTHORIZED_HONEYCOMB_NODES", "no account", "names of Hive accounts"),
+            ("HONEYGRAPH_TRUSTED_PROXIES", "10.0.0.0/99", "ranges"),
+            ("CORS_ORIGIN", "*", "origins"),
+            ("HONEYGRAPH_HOSTS", "http://node", "names of hosts"),
+            ("HONEYGRAPH_ADMIN_LISTEN", "0.0.0.0:3031", "a loopback address"),
+            ("HONEYGRAPH_TLS_CERT_FILE", "/x.pem", "both of"),
+            ("HONEYGRAPH_TLS_CIPHER_SUITES", "TLS_NULL", "not known"),
         ] {
             let error = Sources { env: env(&[(name, value)]), ..Sources::default() }.read().unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(name), "{name}={value}: {error}");
@@ -391,6 +461,21 @@ mod tests {
         assert_eq!(notes.len(), 3, "{notes:?}");
         assert!(notes[0].contains("SYNC_ENABLED") && notes[0].contains("swarm is planned"));
         assert!(notes[1].contains("REDIS_HOST") && notes[2].contains("HONEYGRAPH_DATADIR"));
+    }
+
+    #[test]
+    fn accounts_stand_in_the_file_and_in_the_environment() {
+        let (_folder, file) = with_file("[accounts.bob]\nnetworks = [\"dlux_\"]\naddresses = [\"10.0.0.7\"]");
+        let set = env(&[("REQUIRE_HIVE_AUTH", "true"), ("AUTHORIZED_HONEYCOMB_NODES", "Alice, carol")]);
+        let access = Sources { env: set, ..file }.read().unwrap().access;
+        assert!(access.require && access.roll.names_some());
+        for name in ["alice", "bob", "carol"] {
+            assert!(access.roll.feeds(&Account::new(name).unwrap()).is_some(), "{name}");
+        }
+        let (_folder, file) = with_file("[accounts.bob]\nnetworks = [\"nope_\"]");
+        assert!(file.read().unwrap_err().to_string().contains("nope_ is not configured"));
+        let (_folder, file) = with_file("[accounts.bob]\nnetwork = [\"dlux_\"]");
+        assert!(file.read().unwrap_err().to_string().contains("accounts"));
     }
 
     #[test]

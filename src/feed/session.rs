@@ -12,6 +12,8 @@ use super::message::{FeedId, FeedInfo, Load, Said, ToCore};
 use super::networks::{Networks, Port, shown};
 use super::outgoing::Outgoing;
 use super::wire::{Turn, Wire};
+use crate::access::grant::NotAllowed;
+use crate::access::{Access, Admitted};
 use honeygraph_protocols::honeycomb::{CheckpointForm, Frame, Parser};
 use honeygraph_protocols::reply;
 use std::collections::VecDeque;
@@ -62,6 +64,13 @@ pub struct Visitor {
     pub place: Option<String>,
 }
 
+impl Visitor {
+    /// What it is told as `nodeId`: this node, on this connection.
+    pub(super) fn node_id(&self) -> String {
+        format!("feed-{}", self.feed.0)
+    }
+}
+
 /// What all sessions share.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -73,6 +82,8 @@ pub struct Surroundings {
     pub limits: Limits,
     /// What all of them may hold.
     pub budget: Arc<Budget>,
+    /// Who may feed.
+    pub access: Arc<Access>,
     /// The node is stopping.
     pub stop: CancellationToken,
 }
@@ -99,6 +110,7 @@ enum Next {
 pub struct Session<S> {
     wire: Wire<S>,
     visitor: Visitor,
+    admitted: Admitted,
     around: Surroundings,
     parser: Parser,
     info: FeedInfo,
@@ -116,15 +128,15 @@ pub struct Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A session on an upgraded socket.
-    pub fn new(io: S, visitor: Visitor, around: Surroundings) -> Self {
-        let wire = Wire::new(io, Arc::clone(&around.budget), around.limits.before_identify);
+    /// A session on an upgraded socket, of whom the door has let in.
+    pub(super) fn new(wire: Wire<S>, visitor: Visitor, admitted: Admitted, around: Surroundings) -> Self {
         let waiting = Waiting::new(Arc::clone(&around.budget));
         let parser = Parser::new(visitor.dialect == Dialect::Ws);
         let info = FeedInfo { remote: visitor.remote.clone(), token: DEFAULT_TOKEN.into(), ..FeedInfo::default() };
         Self {
             wire,
             visitor,
+            admitted,
             around,
             parser,
             info,
@@ -143,11 +155,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Runs it to its end.
     pub async fn run(mut self, now_ms: u64) {
         add(&self.around.counters.sockets, 1);
-        let node = format!("feed-{}", self.visitor.feed.0);
-        let greeting = match self.visitor.dialect {
+        let node = self.visitor.node_id();
+        let mut greeting = match self.visitor.dialect {
             Dialect::Fork => reply::welcome(&node, now_ms),
             Dialect::Ws => reply::connected(&node, now_ms),
         };
+        if let Some(account) = &self.admitted.account {
+            greeting = reply::with_account(greeting, account.as_str());
+        }
         self.say(greeting);
         let end = self.listen().await;
         tracing::info!(remote = %self.info.remote, ?end, "feed closed");
@@ -279,6 +294,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Frame::Ops(ops) => {
                 add(&self.around.counters.items, ops.items.len() as u64);
+                if let Err(not_allowed) = self.admitted.grant.sends(&ops) {
+                    return self.send_away(&not_allowed);
+                }
                 if let Some(port) = self.port() {
                     self.outgoing.push_ops(port, self.visitor.feed, ops, room);
                 }
@@ -309,6 +327,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             add(&self.around.counters.misnamed, 1);
             self.complain(&complaint);
         }
+        if let Err(not_allowed) = self.admitted.grant.feeds(resolved.network, &self.info.token) {
+            return self.send_away(&not_allowed);
+        }
         match &self.link {
             Some(link) if link.network == resolved.network => {}
             Some(_) => self.leave(Next::Network(resolved.network.into())),
@@ -326,7 +347,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let message = ToCore::Open { feed: self.visitor.feed, info: self.info.clone(), outbox };
         self.outgoing.push(port, message, 0);
         self.link = Some(link);
-        tracing::info!(network, remote = %self.info.remote, token = %self.info.token, "feed opened");
+        let account = self.admitted.account.as_ref().map_or("", |account| account.as_str());
+        tracing::info!(network, remote = %self.info.remote, account, token = %self.info.token, "feed opened");
     }
 
     /// Says goodbye to the network; goes on when its last replies have been said.
@@ -340,6 +362,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.leaving = Some((next, Instant::now() + self.around.limits.leave));
     }
 
+    /// Ends the session of an account that may not do what it tried: an honest one would only try again.
+    fn send_away(&mut self, why: &NotAllowed) {
+        add(&self.around.counters.not_allowed, 1);
+        tracing::warn!(account = ?self.admitted.account, %why, "a feed was sent away");
+        self.complain(&why.to_string());
+        // What came behind it may be the marker that would close a batch which lacks it.
+        self.inbox.clear();
+        self.leave(Next::Away(1008, "not allowed"));
+    }
+
     /// Gives the cores what they have room for at once.
     fn hand_over(&mut self) {
         if self.outgoing.hand_over() {
@@ -350,7 +382,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn port(&mut self) -> Option<Arc<Port>> {
         if self.link.is_none() {
             let networks = Arc::clone(&self.around.networks);
-            self.join(networks.resolve(None, self.visitor.place.as_deref(), None).network);
+            let network = networks.resolve(None, self.visitor.place.as_deref(), None).network;
+            match self.admitted.grant.feeds(network, &self.info.token) {
+                Ok(()) => self.join(network),
+                Err(not_allowed) => self.send_away(&not_allowed),
+            }
         }
         self.link.as_ref().map(|link| Arc::clone(&link.port))
     }
