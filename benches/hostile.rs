@@ -4,7 +4,7 @@
 
 use honeygraph::feed::message::{FeedId, FeedInfo, FromCore, Said, ToCore};
 use honeygraph::fork::ledger::Ledger;
-use honeygraph::fork::machine::{Bodies, Core, Effects, Limits};
+use honeygraph::fork::machine::{Bodies, Body, Core, Effects, Limits};
 use honeygraph::fork::record::{Lsn, Record};
 use honeygraph::fork::rules::Rules;
 use honeygraph_protocols::honeycomb::{Frame, Parser};
@@ -65,7 +65,9 @@ impl Stage {
         let took = start.elapsed();
         (self.took, self.longest) = (self.took + took, self.longest.max(took));
         for (lsn, record, body) in fx.records {
-            self.journal.0.extend(body.map(|body| (lsn, body)));
+            if let Some(Body::Texts(body) | Body::Frame(body)) = body {
+                self.journal.0.insert(lsn, body);
+            }
             self.records.push((lsn, record));
         }
         self.closed |= fx.messages.iter().any(|(_, message)| matches!(message, FromCore::Close { .. }));

@@ -21,22 +21,29 @@ use crate::fork::admin::ADMIN_CAPACITY;
 use crate::fork::machine::Limits as ForkLimits;
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
+use crate::fork::supply::{Order, SUPPLY_CAPACITY};
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::task::{CoreTask, Inlets, Setup};
+use crate::journal::trim::beginning;
 use crate::journal::{JournalError, Reader};
-use crate::projection::base::Base;
+use crate::projection::base::{self, Base, BaseError};
 use crate::projection::open;
 use crate::projection::state::{State, StateError};
 use crate::projection::task::ProjectionError;
+use crate::proof::fill::Filler;
 use crate::proof::gateway::{GatewayError, Gateways};
+use crate::proof::source;
 use crate::proof::task::{ProofError, Prover};
+use crate::retention::keeper::{KeepError, Keeper, Orders};
+use crate::retention::task::Keeping;
 use crate::web::listen::{Listener, serve_as};
 use crate::web::tls::Tls;
 use crate::web::who::Entrance;
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
+use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -73,6 +80,14 @@ pub enum NodeError {
         network: String,
         /// Why.
         source: StateError,
+    },
+    /// The configured base.
+    #[error("base of {network}: {source}")]
+    Base {
+        /// The network.
+        network: String,
+        /// Why.
+        source: BaseError,
     },
     /// The client of gateways.
     #[error(transparent)]
@@ -112,6 +127,14 @@ pub enum NodeError {
         /// Why.
         why: String,
     },
+    /// What is kept of a network.
+    #[error("retention of {network}: {source}")]
+    Retention {
+        /// The network.
+        network: String,
+        /// Why.
+        source: KeepError,
+    },
     /// A port.
     #[error("listen on {address}: {source}")]
     Listen {
@@ -137,11 +160,12 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let data = DataDir::create(&config.data_dir)?;
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
-    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone());
+    take_base(&config, &data).await?;
+    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone(), config.retention);
     let mut ports = BTreeMap::new();
     let mut networked = BTreeMap::new();
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading) = storage.start(&network, stores)?;
+        let (port, reading) = storage.start(&network, stores, data.journal(&network.name))?;
         ports.insert(network.name.clone(), port);
         networked.insert(network.name.clone(), reading);
     }
@@ -233,6 +257,38 @@ fn access(config: &Config) -> Result<Access, NodeError> {
     })
 }
 
+/// Takes the configured base where there is none. A document that is there and is no base stops the node, because the
+/// operator named it; one that cannot be had now does not: feeds come first, and the next start asks again.
+async fn take_base(config: &Config, data: &DataDir) -> Result<(), NodeError> {
+    let Some(source) = &config.base else { return Ok(()) };
+    let folder = data.base(&config.network);
+    let refused = |source| NodeError::Base { network: config.network.clone(), source };
+    if Base::current(&folder).map_err(refused)?.is_some() {
+        return Ok(());
+    }
+    let begins = beginning(&RealDisk, data.path(), &config.network);
+    let begins = begins.map_err(|source| NodeError::Journal { network: config.network.clone(), source })?;
+    if begins.first > 1 {
+        warn!(
+            network = config.network,
+            first = begins.first,
+            "no base is taken: the journal begins late, the state cannot be made again on one"
+        );
+        return Ok(());
+    }
+    let bytes = match source::fetch(source, &config.gateways, base::MAX_BYTES).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            warn!(network = config.network, "the base is not here: {error}; the node starts without it");
+            return Ok(());
+        }
+    };
+    let expected = source::is_cid(source).then_some(source.as_str());
+    let taken = base::import(&folder, &bytes, expected).map_err(refused)?;
+    info!(network = config.network, hash = taken.hash, label = taken.label, leaves = taken.leaves, "base taken");
+    Ok(())
+}
+
 /// Binds the listeners, says where, serves.
 async fn serve(
     config: &Config,
@@ -316,8 +372,11 @@ fn open_stores(
         let opening = config.catalog.networks().map(|network| {
             let core = scope.spawn(|| open_core(disk, config, data, network));
             let state = scope.spawn(|| {
+                let begins = beginning(&**disk, data.path(), &network.name);
+                let begins = begins.map_err(|source| NodeError::Journal { network: network.name.clone(), source })?;
                 let base = Base::current(&data.base(&network.name)).map_err(StateError::from);
-                let opened = base.and_then(|base| open::open(&data.state(&network.name), Default::default(), base));
+                let folder = data.state(&network.name);
+                let opened = base.and_then(|base| open::open(&folder, Default::default(), base, &begins));
                 opened.map_err(|source| NodeError::State { network: network.name.clone(), source })
             });
             (network, core, state)
@@ -343,6 +402,7 @@ fn open_core(disk: &Arc<dyn Disk>, config: &Config, data: &DataDir, network: &Ne
             forks_per_label: config.fork.max_per_block,
             fork_retention_ms: config.fork.retention.as_millis() as u64,
         },
+        segment_bytes: config.segment_bytes,
     };
     let opened = CoreTask::open(disk.clone(), data.path(), setup);
     opened.map_err(|source| NodeError::Journal { network: network.name.clone(), source })
@@ -367,12 +427,14 @@ struct Storage {
     failure: watch::Sender<Option<NodeError>>,
     shutdown: CancellationToken,
     gateways: Vec<String>,
+    retention: Orders,
 }
 
 impl Storage {
-    fn new(shutdown: CancellationToken, gateways: Vec<String>) -> Self {
+    fn new(shutdown: CancellationToken, gateways: Vec<String>, retention: Orders) -> Self {
         Self {
             gateways,
+            retention,
             disk: Arc::new(RealDisk),
             cores: Vec::new(),
             projections: Vec::new(),
@@ -383,32 +445,63 @@ impl Storage {
     }
 
     /// Starts the threads of one network.
-    fn start(&mut self, network: &Network, (core, state): Stores) -> Result<(Port, Networked), NodeError> {
+    fn start(
+        &mut self,
+        network: &Network,
+        (core, state): Stores,
+        folder: PathBuf,
+    ) -> Result<(Port, Networked), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
         }
+        let base = state.base_hash().map_err(|source| NodeError::State { network: name.clone(), source })?;
+        let base = base.as_deref().and_then(HashText::new);
         let (applied, applied_seen) = watch::channel(state.cursor());
         let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
+        let (supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
+        let port = Port::new(feeds, core.durable());
+        let (kept, kept_seen) = watch::channel(Arc::default());
         let reading = Networked {
+            tap: Arc::clone(&port.tap),
             status: core.status(),
             durable: core.durable(),
             applied: applied_seen,
             state: state.reader(),
             journal: core.reader(),
             writer: core.journal(),
+            kept: kept_seen,
             admin: orders,
             ready_at: core.recovered.last,
             genesis: Arc::default(),
             checkpoint_every: network.checkpoint_every,
         };
-        let port = Port::new(feeds, core.durable());
-        self.start_prover(network, &core, &reading)?;
-        self.start_projection(&name, state, core.reader(), applied)?;
-        let inlets = Inlets { feeds: feeds_out, orders: orders_out, stop: self.stops.0.clone() };
+        self.start_prover(network, &core, &reading, base)?;
+        self.start_filler(network, &reading, supplies)?;
+        let (floor, floor_seen) = watch::channel(0);
+        let keeping = Keeping {
+            keeper: Keeper::new(self.retention, core.reader(), state.reader()),
+            folder,
+            status: core.status(),
+            kept,
+            floor,
+            stop: self.stops.0.clone(),
+        };
+        self.start_keeping(&name, keeping)?;
+        self.start_projection(&name, state, core.reader(), (applied, floor_seen))?;
+        let inlets =
+            Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
         Ok((port, reading))
+    }
+
+    fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {
+        let network = name.to_owned();
+        let run = async move { keeping.run().await.map_err(|source| NodeError::Retention { network, source }) };
+        let thread = self.thread(format!("keep {name}"), run)?;
+        self.cores.push(thread);
+        Ok(())
     }
 
     fn start_core(&mut self, name: &str, core: CoreTask, inlets: Inlets) -> Result<(), NodeError> {
@@ -425,11 +518,11 @@ impl Storage {
         name: &str,
         state: State,
         reader: Reader,
-        applied: watch::Sender<Lsn>,
+        (applied, floor): (watch::Sender<Lsn>, watch::Receiver<Lsn>),
     ) -> Result<(), NodeError> {
         let (network, stop) = (name.to_owned(), self.stops.1.clone());
         let run = async move {
-            let ended = projection::task::run(state, reader, applied, stop).await;
+            let ended = projection::task::run(state, reader, applied, floor, stop).await;
             ended.map_err(|source| NodeError::Projection { network, source })
         };
         let thread = self.thread(format!("state {name}"), run)?;
@@ -437,7 +530,13 @@ impl Storage {
         Ok(())
     }
 
-    fn start_prover(&mut self, network: &Network, core: &CoreTask, reading: &Networked) -> Result<(), NodeError> {
+    fn start_prover(
+        &mut self,
+        network: &Network,
+        core: &CoreTask,
+        reading: &Networked,
+        base: Option<HashText>,
+    ) -> Result<(), NodeError> {
         let prover = Prover {
             network: network.name.clone(),
             rules: rules(network),
@@ -446,16 +545,44 @@ impl Storage {
             core: reading.admin.clone(),
             gateways: Gateways::new(&self.gateways).map_err(NodeError::Gateways)?,
             ask_at: None,
+            base,
             stop: self.stops.1.clone(),
         };
         let (network, applied) = (network.name.clone(), reading.applied.clone());
-        // A state that begins anew may know more than the one before: what could not be recomputed is tried again.
-        let from = if *reading.applied.borrow() == 0 { 0 } else { reading.status.borrow().proven.cursor };
+        let proven = reading.status.borrow().proven.clone();
         let name = format!("proof {network}");
         let run = async move {
-            prover.run(from, applied).await.map_err(|source| NodeError::Proof { network, source: source.into() })
+            prover.run(&proven, applied).await.map_err(|source| NodeError::Proof { network, source: source.into() })
         };
         let thread = self.thread(name, run)?;
+        self.projections.push(thread);
+        Ok(())
+    }
+
+    fn start_filler(
+        &mut self,
+        network: &Network,
+        reading: &Networked,
+        supplies: mpsc::Sender<Order>,
+    ) -> Result<(), NodeError> {
+        let gateways = Gateways::new(&self.gateways).map_err(NodeError::Gateways)?;
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let filler = Filler {
+            network: network.name.clone(),
+            rules: rules(network),
+            gateways,
+            core: reading.admin.clone(),
+            supplies,
+            stop: self.stops.1.clone(),
+        };
+        let status = reading.status.clone();
+        let run = async move {
+            filler.run(status).await;
+            Ok(())
+        };
+        let thread = self.thread(format!("fill {}", network.name), run)?;
         self.projections.push(thread);
         Ok(())
     }

@@ -477,3 +477,29 @@ fn an_export_is_whole_or_not_there() {
     let out = export(&url, &["LARYNX", "--format", "csv", "--json"]);
     assert_eq!(code_of(&out), (Some(2), "usage".to_owned()));
 }
+
+/// Guards against: a slip of the hand that is taken for an order, or blamed on the node.
+#[test]
+fn what_cannot_be_meant_is_said_before_anybody_is_asked() {
+    let data = folder();
+    let nothing = data.path().join("nothing");
+    std::fs::write(&nothing, "no recording").unwrap();
+    let (nothing, missing) = (nothing.to_str().unwrap(), data.path().join("missing"));
+    let nowhere = ["--json", "--api", "http://127.0.0.1:1"];
+    let ask = |args: &[&str]| code_of(&honeygraph(data.path(), &[&nowhere[..], args].concat()));
+    let usage = (Some(2), "usage".to_owned());
+    for wrong in [
+        &["trust", "nope", "--reason", "x"][..],
+        &["compare", "--honeycomb", "nope"],
+        &["record", "--out", "no-network.rec"],
+        &["record", "--network", "spkcc_", "--out", nothing],
+        &["record", "--network", "spkcc_", "--out", "x", "--for", "0"],
+    ] {
+        assert_eq!(ask(wrong), usage, "{wrong:?}");
+    }
+    assert_eq!(std::fs::read(nothing).unwrap(), b"no recording", "what is there stays");
+    let play = |args: &[&str]| code_of(&honeygraph(data.path(), &[&["--json", "replay"][..], args].concat()));
+    assert_eq!(play(&[nothing, "--url", "ws://127.0.0.1:1"]), usage);
+    assert_eq!(play(&[nothing, "--speed", "0"]), usage);
+    assert_eq!(play(&[missing.to_str().unwrap()]), (Some(4), "not_found".to_owned()));
+}

@@ -2,7 +2,7 @@
 
 mod desk;
 
-use desk::{NETWORK, PERIODS, config, honeycomb, pace};
+use desk::{EVERY, LONG, NETWORK, PERIODS, config, honeycomb, pace};
 use honeygraph::proof::gateway::{GatewayError, Gateways};
 use honeygraph_protocols::document::cid_v0;
 use honeygraph_testnet::feeding::Feeding;
@@ -87,4 +87,118 @@ fn one_delta_proves_the_first_day() {
     let wrong: Vec<_> = flipped.values().filter(|(outcome, _)| outcome == "mismatch").collect();
     assert_eq!(wrong.len(), 1, "the documents are honest, the feed is not: {flipped:?}");
     assert!(asked < 12, "{asked}");
+}
+
+/// A node that was away while its honeycomb went on, and started again: what was written meanwhile no feed has any more.
+/// The deltas bring it, whatever other gateways do. Planted once: what one document brought was supplied without the
+/// hash that closed it, and the lane stayed where it was.
+#[test]
+fn what_no_feed_has_any_more_comes_from_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    let (liar, gateway) = (Gateway::start().unwrap(), Gateway::start().unwrap());
+    let gateways = vec![liar.url(), gateway.url()];
+    let config = honeygraph::config::Config { gateways, ..config(folder.path(), LONG) };
+    let node = LocalNode::start(config).unwrap();
+    let (mut honeycomb, report) =
+        Feeding::start(honeycomb(Profile::Published, 5, LONG, &[]), pace(&node, 600)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    honeycomb.steps(EVERY * 4 + 7);
+    honeycomb.restart(0);
+    let (honeycomb, report) = Feeding::start(honeycomb, pace(&node, 1500)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    let truth = honeycomb.truth();
+    let newest = truth.periods.last().unwrap().label;
+    let status = node.api().status(NETWORK).unwrap();
+    assert!(status["head"]["opening_label"].as_u64().unwrap() + 4 * EVERY <= newest, "{}", desk::told(&status));
+    for close in truth.periods.iter().filter_map(|period| period.close.as_ref()) {
+        liar.hold(&close.hash, close.document.clone());
+        gateway.hold(&close.hash, close.document.clone());
+    }
+    liar.behave(Manner::Lying);
+    let status = node.api().wait(NETWORK, "the head behind the hole", |status| {
+        (status["head"]["opening_label"].as_u64() == Some(newest)).then(|| status.clone())
+    });
+    let status = status.unwrap();
+    assert_eq!(
+        (&status["forks"].as_array().unwrap().len(), &status["gaps"]),
+        (&1, &serde_json::json!([])),
+        "{}",
+        desk::told(&status)
+    );
+    assert!(status["counters"]["supplied"].as_u64().unwrap() > 0);
+    assert!(liar.asked() > 0, "it was asked first");
+    node.api().settled(NETWORK).unwrap();
+    let all = truth.leaves_from(0).unwrap();
+    assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole stream, in its order");
+    node.stop().unwrap();
+}
+
+/// `HONEYGRAPH_BASE`: a node that has no base takes the one it is told, by CID; what is no base stops it, what cannot be
+/// had does not.
+#[test]
+fn the_configured_base_is_taken_where_there_is_none() {
+    let mut truth = honeycomb(Profile::Published, 8, PERIODS, &[]);
+    truth.steps(400);
+    let close =
+        truth.truth().periods.iter().filter_map(|period| period.close.as_ref()).find(|close| close.root).unwrap();
+    let gateway = Gateway::start().unwrap();
+    gateway.hold(&close.hash, close.document.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let plain = config(folder.path(), PERIODS);
+    let with = |base: &str| honeygraph::config::Config {
+        gateways: vec![gateway.url()],
+        network: NETWORK.into(),
+        base: Some(base.to_owned()),
+        ..plain.clone()
+    };
+    let file = folder.path().join("other.json");
+    std::fs::write(&file, "[1,2]").unwrap();
+    assert!(LocalNode::start(with(file.to_str().unwrap())).is_err(), "it was named, and is no base");
+    let complete = |node: &LocalNode| node.api().json("/api/query/head?network=desk_").unwrap()["complete"].clone();
+    gateway.behave(Manner::Lying);
+    let node = LocalNode::start(with(&close.hash)).unwrap();
+    let twin = honeycomb(Profile::Published, 8, PERIODS, &[]);
+    let (_, report) = Feeding::start(twin, pace(&node, 1800)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(complete(&node), false);
+    node.stop().unwrap();
+    gateway.behave(Manner::Honest);
+    let node = LocalNode::start(with(&close.hash)).unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(complete(&node), true);
+    // It is there now: nobody is asked for it again.
+    gateway.behave(Manner::Failing);
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(complete(&node), true);
+    node.stop().unwrap();
+}
+
+/// Without any feed: the root of a day as base, and a later hash of that day that the operator trusts.
+#[test]
+fn a_base_and_a_trusted_hash_make_a_replica() {
+    let mut honeycomb = honeycomb(Profile::Published, 9, PERIODS, &[]);
+    honeycomb.steps(400);
+    let truth = honeycomb.truth();
+    let closes: Vec<_> = truth.periods.iter().map_while(|period| period.close.as_ref()).collect();
+    let root = (1..).find(|nth| closes[*nth].root).unwrap();
+    let gateway = Gateway::start().unwrap();
+    closes.iter().for_each(|close| gateway.hold(&close.hash, close.document.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let (base, trusted) = (Some(closes[root].hash.clone()), &closes[root + 3].hash);
+    let plain = config(folder.path(), PERIODS);
+    let config = honeygraph::config::Config { gateways: vec![gateway.url()], network: NETWORK.into(), base, ..plain };
+    let node = LocalNode::start(config).unwrap();
+    let order = serde_json::json!({ "hash": trusted, "reason": "seen elsewhere", "network": NETWORK });
+    node.api().post("/api/admin/trust", &order).unwrap();
+    let last = truth.periods[root + 3].label;
+    let reached = |status: &Value| (status["head"]["opening_label"].as_u64() == Some(last)).then_some(());
+    node.api().wait(NETWORK, "the day of the trusted hash", reached).unwrap();
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(node.api().json("/api/query/head?network=desk_").unwrap()["complete"], true);
+    let all = truth.leaves_after(root as u64 + 3, usize::MAX).unwrap();
+    assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole state of that day");
+    node.stop().unwrap();
 }

@@ -164,7 +164,8 @@ fn a_base_makes_a_late_replica_complete() {
     assert!(command(&data, &["base", "show"]).1.contains(hash));
 
     let restarted = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let node = LocalNode::start(config).unwrap();
+    // However often it dies on the way: what is proven anew goes on, and is not begun by chance alone.
+    let node = LocalNode::start(config).unwrap().restart().unwrap().restart().unwrap();
     let newest = &status["head"]["opening_label"];
     let again = node.api().wait(NETWORK, "the proofs to be made again", |status| {
         let proof = &status["proofs"]["newest"][0];

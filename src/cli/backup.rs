@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! journal/<network>/<segment>   its records up to one of them
+//! journal/<network>/first       and floor: where it begins, when that is not record 1
 //! base/<network>/<cid>.json     the base, if there is one
 //! honeygraph.toml               the settings, if they come from a file
 //! manifest.json                 last: what is in it, with the blake3 of each file
@@ -38,6 +39,8 @@ const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES: u64 = 16 << 20;
 /// zstd level: bodies are packed already; what packs well are zeros and chain records.
 const LEVEL: i32 = 3;
+/// How often a backup begins anew because what it was about to copy had gone.
+const AGAIN: u32 = 3;
 
 /// `honeygraph backup ...`
 #[derive(Debug, Subcommand)]
@@ -92,7 +95,15 @@ fn create(file: &Path, target: &Target, settings: Option<&Path>, as_json: bool) 
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
-    let written = write(&part, target, settings);
+    let mut written = write(&part, target, settings);
+    for _ in 0..AGAIN {
+        // Retention may take away what was about to be copied.
+        if !matches!(&written, Err(failure) if failure.code == Code::NotFound && part.exists()) {
+            break;
+        }
+        std::fs::remove_file(&part).map_err(at(&part))?;
+        written = write(&part, target, settings);
+    }
     let manifest = match written {
         Ok(manifest) => manifest,
         Err(failure) => {
@@ -120,6 +131,9 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
         archive.manifest.networks.insert(network.clone(), found.last);
         let mut progress = Progress::new(network, found.files.iter().map(|(_, bytes)| bytes).sum());
         let mut done = 0;
+        for path in found.beside {
+            archive.file(&format!("journal/{network}"), &path, None)?;
+        }
         for (path, bytes) in found.files {
             archive.file(&format!("journal/{network}"), &path, Some(bytes))?;
             done += bytes;

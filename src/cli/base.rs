@@ -7,8 +7,11 @@ use super::exit::{Code, Failure, Outcome};
 use super::print;
 use crate::config::Target;
 use crate::data_dir::DataDir;
+use crate::journal::disk::real::RealDisk;
+use crate::journal::trim::beginning;
 use crate::projection::base::{self, Base, BaseError, Imported, MAX_BYTES};
-use crate::proof::gateway::{GatewayError, Gateways};
+use crate::proof::gateway::GatewayError;
+use crate::proof::source::{self, SourceError};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -54,6 +57,16 @@ impl From<GatewayError> for Failure {
     }
 }
 
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Gateway(error) => error.into(),
+            SourceError::File { .. } => Failure::new(Code::NotFound, error),
+            SourceError::TooLarge { .. } => Failure::new(Code::Refused, error),
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(command: &BaseCommand, target: &Target, as_json: bool) -> Outcome {
     match command {
@@ -67,6 +80,14 @@ fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let Some(network) = &target.network else {
         return Err(Failure::new(Code::Usage, "say which network it is the base of: --network"));
     };
+    let begins = beginning(&RealDisk, folder.path(), network)?;
+    if begins.first > 1 {
+        let message = format!(
+            "the journal of {network} begins with record {}: its state cannot be made again with another base. Restore a backup from before, or begin anew",
+            begins.first
+        );
+        return Err(Failure::new(Code::Refused, message));
+    }
     let (bytes, expected) = fetch(order, target)?;
     let taken = base::import(&folder.base(network), &bytes, expected)?;
     if as_json {
@@ -80,33 +101,15 @@ fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
 /// The document, and the CID that it must have.
 fn fetch<'a>(order: &'a Import, target: &Target) -> Result<(Vec<u8>, Option<&'a str>), Failure> {
     let (source, mut expected) = (order.source.as_str(), order.hash.as_deref());
-    if !source.contains("://") && !is_cid(source) {
-        let too_large = |bytes: u64| BaseError::TooLarge(bytes).into();
-        let io = |error| Failure::new(Code::NotFound, format!("{source}: {error}"));
-        let bytes = std::fs::metadata(source).map_err(io)?.len();
-        if bytes > MAX_BYTES {
-            return Err(too_large(bytes));
-        }
-        return Ok((std::fs::read(source).map_err(io)?, expected));
-    }
-    let gateways = Gateways::new(&target.gateways)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
-    let bytes = if is_cid(source) {
+    if source::is_cid(source) {
         if expected.is_some_and(|expected| expected != source) {
             return Err(Failure::new(Code::Usage, "the source is a CID already, and --hash is another one"));
         }
         expected = Some(source);
-        runtime.block_on(gateways.document(source, MAX_BYTES))?
-    } else {
-        let named = Gateways::new(&[source.to_owned()])?;
-        runtime.block_on(named.url(source, MAX_BYTES))?
-    };
-    Ok((bytes, expected))
-}
-
-fn is_cid(source: &str) -> bool {
-    source.len() == 46 && source.starts_with("Qm") && source.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Code::Failed, error))?;
+    Ok((runtime.block_on(source::fetch(source, &target.gateways, MAX_BYTES))?, expected))
 }
 
 fn show(target: &Target, as_json: bool) -> Outcome {

@@ -53,7 +53,7 @@ pub struct Rollback {
 #[derive(Debug, Args)]
 pub struct Trust {
     /// Hash of a checkpoint that you know to be right, from a source other than this node's feed
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_parser = checkpoint)]
     hash: String,
     /// Trust it no longer
     #[arg(long)]
@@ -70,6 +70,14 @@ pub fn reason(text: &str) -> Result<String, String> {
         text if text.len() > MAX_REASON => Err(format!("longer than {MAX_REASON} bytes: it is journalled")),
         text => Ok(text.to_owned()),
     }
+}
+
+/// The hash of a checkpoint: a slip of the hand would be trusted in silence, for a hash may be known before it comes.
+fn checkpoint(text: &str) -> Result<String, String> {
+    if crate::proof::source::is_cid(text) {
+        return Ok(text.to_owned());
+    }
+    Err("the hash of a checkpoint is a CIDv0: Qm and 44 letters and digits".into())
 }
 
 /// A log filter as a node takes it.
@@ -112,7 +120,10 @@ pub async fn forks(context: &Context, id: Option<&str>) -> Outcome {
     if context.json {
         return print::line(answer.text());
     }
-    print::table(&FORK_COLUMNS, fork_rows(&answer.value()?["forks"]))
+    match fork_rows(&answer.value()?["forks"]) {
+        none if none.is_empty() => print::line("no history yet: no batch has found its place"),
+        rows => print::table(&FORK_COLUMNS, rows),
+    }
 }
 
 /// `honeygraph forks prune`
@@ -275,6 +286,14 @@ fn network_lines(network: &Value, lines: &mut Vec<String>) {
     let (name, label, batch) = (of("/network"), of("/head/label"), short(&of("/head/batch")));
     let (durable, applied) = (of("/durable"), of("/applied"));
     say(format!("\n{name}  head {batch}  label {label}  durable {durable}  applied {applied}"));
+    let (mib, days) = (network["journal"]["bytes"].as_u64().unwrap_or(0) >> 20, of("/journal/days_until_full"));
+    let (first, retention) = (of("/journal/first"), of("/journal/retention"));
+    say(format!("  journal from record {first}, {mib} MiB, kept: {retention}, days until full: {days}"));
+    for (name, why) in [("held by", "held_by"), ("alert", "alert")] {
+        if let Some(text) = network["journal"][why].as_str() {
+            say(format!("  journal {name}: {text}"));
+        }
+    }
     for lane in network["lanes"].as_array().into_iter().flatten() {
         let of = |pointer| at(lane, pointer);
         let state = if lane["parked"].is_null() { String::new() } else { format!("  parked: {}", of("/parked")) };

@@ -59,6 +59,9 @@ pub async fn run(remote: &Remote, network: Option<&str>, order: &Compare, as_jso
     } else {
         format!("{}/state", order.honeycomb.trim_end_matches('/'))
     };
+    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(Failure::new(Code::Usage, format!("{:?}: expected http://host or https://host", order.honeycomb)));
+    }
     let bytes = Gateways::new(std::slice::from_ref(&url))?.url(&url, MAX_BYTES).await?;
     let theirs = leaves_of(&bytes).map_err(|why| Failure::new(Code::Failed, format!("{url}: {why}")))?;
     let (ours, batch, label) = ours(remote, network).await?;

@@ -56,7 +56,10 @@ pub fn run(api: Option<&str>, target: &Target, as_json: bool) -> Outcome {
         Err(failure) if api.is_some() => return Err(failure),
         Err(_) => offline(target)?,
     };
-    findings.extend(room(target));
+    if api.is_none() {
+        // The disk here is not that of a node elsewhere.
+        findings.extend(room(target));
+    }
     findings.extend(runtime.block_on(gateways(target)));
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     if as_json {
@@ -113,9 +116,7 @@ fn network_of(status: &Value) -> Vec<Finding> {
     }
     let parked = status["parked"]["pieces"].as_u64().unwrap_or(0);
     if parked > 0 && recorded.is_empty() {
-        let what = format!("{parked} durable pieces have no place (yet): {}", status["parked"]["reasons"]);
-        let todo = "nothing while it shrinks; else honeygraph gaps list, and docs/honeycomb.md on the reasons";
-        findings.push(finding(Level::Note, name, what, todo));
+        findings.push(parked_of(name, parked, &status["parked"]["reasons"]));
     }
     findings.extend(proofs_of(name, status));
     if list("forks").len() > 1 {
@@ -131,6 +132,20 @@ fn network_of(status: &Value) -> Vec<Finding> {
         findings.push(finding(Level::Ok, name, "fed, whole, and as honeycomb hashed it", ""));
     }
     findings
+}
+
+/// What is durable and has no place.
+fn parked_of(name: &str, pieces: u64, reasons: &Value) -> Finding {
+    let reasons = reasons.as_array().into_iter().flatten();
+    let reasons: Vec<_> = reasons.map(|one| format!("{} ({} feeds)", one[0].as_str().unwrap_or("?"), one[1])).collect();
+    if reasons.is_empty() {
+        // Nobody waits: it is what came before anything named a period.
+        let what = format!("{pieces} durable pieces came before the first checkpoint: nobody can tell in which period");
+        return finding(Level::Ok, name, what, "");
+    }
+    let what = format!("{pieces} durable pieces have no place yet: {}", reasons.join(", "));
+    let todo = "nothing while it shrinks; else honeygraph gaps list, and the words under Trouble in docs/operations.md";
+    finding(Level::Note, name, what, todo)
 }
 
 fn lane_of(name: &str, lane: &Value) -> Option<Finding> {
@@ -157,6 +172,10 @@ fn proofs_of(name: &str, status: &Value) -> Vec<Finding> {
         findings.push(finding(Level::Bad, name, what, todo));
     }
     let newest = proofs["newest"].as_array().map_or(&[][..], Vec::as_slice);
+    if let Some(alert) = status["journal"]["alert"].as_str() {
+        let todo = "make room, raise journal.budget_gib, or keep less (journal.retention)";
+        findings.push(finding(Level::Bad, name, alert, todo));
+    }
     let no_base = newest.iter().find(|proof| proof["detail"] == "no_base");
     if let Some(root) = no_base {
         let what = "what lies before the first batch is unknown: answers say complete: false";
@@ -258,7 +277,8 @@ mod tests {
             (with("/lanes/0/on_head", json!(false)), Level::Note),
             (with("/gaps", json!([{"id": 4, "state": "recorded"}])), Level::Bad),
             (with("/gaps", json!([{"id": 4, "state": "asked"}])), Level::Ok),
-            (with("/parked/pieces", json!(3)), Level::Note),
+            (with("/parked", json!({"pieces": 3, "reasons": [["gap", 1]]})), Level::Note),
+            (with("/parked/pieces", json!(3)), Level::Ok),
             (with("/proofs/mismatch", json!(101)), Level::Bad),
             (with("/proofs/newest", json!([{"detail": "no_base", "hash": "QmX"}])), Level::Note),
             (with("/forks", json!([1, 2])), Level::Note),

@@ -67,7 +67,7 @@ pub async fn export(context: &Context, order: &Export) -> Outcome {
         return Ok(());
     };
     let partial = partial(file);
-    let written = into(context, &path, &partial).await;
+    let written = into(context, &path, &partial, file).await;
     let headers = match written {
         Ok(headers) => headers,
         Err(failure) => {
@@ -86,8 +86,9 @@ pub async fn export(context: &Context, order: &Export) -> Outcome {
     print::json(&told)
 }
 
-async fn into(context: &Context, path: &str, partial: &Path) -> Result<Vec<(String, String)>, Failure> {
-    let mut file = File::create(partial).map_err(|error| failed(partial, &error))?;
+async fn into(context: &Context, path: &str, partial: &Path, asked: &Path) -> Result<Vec<(String, String)>, Failure> {
+    // Named as it was asked for: of the other name nobody knows.
+    let mut file = File::create(partial).map_err(|error| failed(asked, &error))?;
     let headers = context.remote.download(path, &mut file).await?;
     file.flush().and_then(|()| file.sync_all()).map_err(|error| failed(partial, &error))?;
     Ok(headers)

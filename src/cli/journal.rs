@@ -1,7 +1,9 @@
-//! `honeygraph journal`: looking into the journals of a data folder, offline.
+//! `honeygraph journal`: looking into the journals of a data folder.
 //!
-//! *Always holds:* nothing runs on the folder meanwhile (its lock is held), and nothing in it is changed.
+//! *Always holds:* but for `import` nothing is changed; but for `export` nothing runs on the folder meanwhile (its lock is
+//! held).
 
+use super::exchange;
 use super::exit::{Code, Failure, Outcome};
 use super::print;
 use crate::config::Target;
@@ -14,6 +16,7 @@ use clap::{Args, Subcommand};
 use honeygraph_protocols::op;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 
 const MIB: f64 = (1 << 20) as f64;
@@ -25,14 +28,18 @@ pub enum JournalCommand {
     Stat,
     /// The records of a network (the only one with data, or --network), one JSON object a line
     Cat(Cat),
+    /// Write a range of a network's records (the only one with data, or --network); a node may run on the folder
+    Export(exchange::Export),
+    /// Take records into an empty data folder, or behind those that are held: checked whole before anything is taken
+    Import(exchange::Import),
 }
 
 /// `honeygraph journal cat`
 #[derive(Debug, Args)]
 pub struct Cat {
     /// First record
-    #[arg(long, default_value_t = 1, value_name = "LSN")]
-    from: Lsn,
+    #[arg(long, value_name = "LSN")]
+    from: Option<Lsn>,
     /// At most so many records
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
@@ -47,6 +54,7 @@ impl From<JournalError> for Failure {
             JournalError::Damage { .. } | JournalError::LostTail { .. } | JournalError::Malformed(_) => Code::Damaged,
             JournalError::Locked(_) => Code::InUse,
             JournalError::NotHeld(_) | JournalError::NoBody(_) => Code::NotFound,
+            JournalError::Trimmed { .. } => Code::Refused,
             _ => Code::Failed,
         };
         Failure::new(code, error)
@@ -68,19 +76,25 @@ pub fn networks(named: Option<&str>, folder: &DataDir) -> Result<Vec<String>, Fa
 
 /// Runs the command.
 pub fn run(command: &JournalCommand, target: &Target, as_json: bool) -> Outcome {
-    let folder = DataDir::open(&target.data_dir)?;
-    let networks = networks(target.network.as_deref(), &folder)?;
     match command {
-        JournalCommand::Stat => stat(&folder, &networks, as_json),
-        JournalCommand::Cat(cat) => cat_records(&the_one(&folder, &networks)?, cat),
+        JournalCommand::Export(order) => exchange::write(order, target, as_json),
+        JournalCommand::Import(order) => exchange::read(order, target, as_json),
+        JournalCommand::Stat => {
+            let folder = DataDir::open(&target.data_dir)?;
+            stat(&folder, &networks(target.network.as_deref(), &folder)?, as_json)
+        }
+        JournalCommand::Cat(cat) => {
+            let folder = DataDir::open(&target.data_dir)?;
+            cat_records(&the_one(folder.path(), &networks(target.network.as_deref(), &folder)?)?, cat)
+        }
     }
 }
 
 /// The only journal with records: a node makes one for each network that it knows.
-fn the_one(folder: &DataDir, networks: &[String]) -> Result<Reader, Failure> {
+pub fn the_one(folder: &Path, networks: &[String]) -> Result<Reader, Failure> {
     let mut readers = Vec::new();
     for network in networks {
-        readers.push((network, Reader::offline(Arc::new(RealDisk), folder.path(), network)?));
+        readers.push((network, Reader::offline(Arc::new(RealDisk), folder, network)?));
     }
     if readers.len() > 1 {
         readers.retain(|(_, reader)| *reader.durable().borrow() > 0);
@@ -103,17 +117,17 @@ fn stat(folder: &DataDir, networks: &[String], as_json: bool) -> Outcome {
     }
     let row = |s: &Stat| {
         let records = |kind| s.kinds.iter().find(|k| k.kind == kind).map_or(0, |k| k.records).to_string();
-        let (segments, last, mib) =
-            (s.segments.to_string(), s.last.to_string(), format!("{:.1}", s.bytes as f64 / MIB));
+        let (segments, first, last) = (s.segments.to_string(), s.first.to_string(), s.last.to_string());
+        let mib = format!("{:.1}", s.bytes as f64 / MIB);
         let compression = format!("{:.1}x", s.compression);
-        vec![s.network.clone(), segments, last, mib, compression, records(Kind::Piece), records(Kind::Chain)]
+        vec![s.network.clone(), segments, first, last, mib, compression, records(Kind::Piece), records(Kind::Chain)]
     };
-    let heading = ["network", "segments", "last", "MiB", "compression", "pieces", "batches"];
+    let heading = ["network", "segments", "first", "last", "MiB", "compression", "pieces", "batches"];
     print::table(&heading, stats.iter().map(row).collect())
 }
 
 fn cat_records(reader: &Reader, cat: &Cat) -> Outcome {
-    let mut cursor = reader.records(cat.from);
+    let mut cursor = reader.records(cat.from.unwrap_or_else(|| reader.first()));
     let mut left = cat.limit;
     while left > 0 {
         let Some(entry) = cursor.read()? else { break };
@@ -167,5 +181,6 @@ fn fields(record: &Record) -> serde_json::Result<Value> {
         Record::Stands(record) => serde_json::to_value(record),
         Record::Proof(record) => serde_json::to_value(record),
         Record::Trust(record) => serde_json::to_value(record),
+        Record::Rebased(record) => serde_json::to_value(record),
     }
 }

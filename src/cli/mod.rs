@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod config;
 mod doctor;
+mod exchange;
 pub mod exit;
 mod export;
 mod flags;
@@ -16,7 +17,9 @@ mod journal;
 mod keys;
 mod print;
 mod progress;
+mod record;
 mod remote;
+mod replay;
 mod run;
 mod verify;
 
@@ -76,6 +79,10 @@ enum Command {
     Query(client::Query),
     /// Write the whole state of a network to a file
     Export(export::Export),
+    /// Write what a network's feeds say to a file, as it comes
+    Record(record::Record),
+    /// Play a recorded feed against a node
+    Replay(replay::Replay),
     /// Put the head back, or release an earlier verdict
     Rollback(client::Rollback),
     /// Vouch for a checkpoint's hash, or do so no longer
@@ -101,7 +108,7 @@ enum Command {
     Compare(compare::Compare),
     /// Look at everything that can be wrong, and say what to do next
     Doctor,
-    /// Look into the journals of a data folder on which no node runs
+    /// Look into the journals of a data folder, take records out and put them in
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// Print every setting with its value and its origin
@@ -120,6 +127,7 @@ impl Command {
                 | Command::Base(_)
                 | Command::Backup(_)
                 | Command::Keys(_)
+                | Command::Replay(_)
         )
     }
 }
@@ -195,6 +203,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
         Command::Keys(command) => keys::run(command, &target(&common)?, common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
+        Command::Replay(order) => {
+            let data_dir = target(&common)?.data_dir;
+            runtime()?.block_on(replay::run(&order, &data_dir, common.json))
+        }
         Command::Verify => verify::run(&target(&common)?, common.json),
         remote => ask(common, remote),
     }
@@ -224,15 +236,16 @@ fn target(common: &Common) -> Result<Target, Failure> {
     sources(common, NodeFlags::default()).target().map_err(|error| Failure::new(Code::Usage, error))
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Code::Failed, error))
+}
+
 /// Commands that talk to a running node.
 fn ask(common: Common, command: Command) -> Outcome {
     let Target { data_dir, network, .. } = target(&common)?;
     let context = Context { remote: Remote::find(common.api.as_deref(), &data_dir)?, network, json: common.json };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Code::Failed, error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             Command::Status => client::status(&context).await,
             Command::Forks { order: Some(Forks::Prune { id, reason }), .. } => {
@@ -243,6 +256,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             Command::Gaps(Gaps::Accept { id, reason }) => client::accept_gap(&context, id, &reason).await,
             Command::Query(query) => client::query(&context, &query).await,
             Command::Export(order) => export::export(&context, &order).await,
+            Command::Record(order) => record::record(&context, &order).await,
             Command::Rollback(order) => client::rollback(&context, &order).await,
             Command::Trust(order) => client::trust(&context, &order).await,
             Command::Compare(order) => {
@@ -256,6 +270,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Base(_)
             | Command::Backup(_)
             | Command::Keys(_)
+            | Command::Replay(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")
             }

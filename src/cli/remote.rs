@@ -24,14 +24,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
 /// A running node's HTTP API.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Remote {
     host: String,
     address: Address,
 }
 
 /// Where it is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Tcp(String),
     Unix(PathBuf),
@@ -209,6 +209,8 @@ fn answer(status: StatusCode, bytes: &[u8]) -> Result<Answer, Failure> {
         _ => Code::Failed,
     };
     let message = text("error").unwrap_or_else(|| format!("the node answered {status}"));
+    // What a route calls ?batch= is --batch here.
+    let message = message.strip_prefix('?').map_or(message.clone(), |rest| format!("--{rest}"));
     Err(Failure { code, message, reason: text("code") })
 }
 
@@ -263,6 +265,9 @@ mod tests {
         let refused = answer(StatusCode::CONFLICT, br#"{"error":"two forks","code":"ambiguous"}"#).unwrap_err();
         assert_eq!((refused.code, refused.reason.as_deref()), (Code::Refused, Some("ambiguous")));
         assert_eq!(answer(StatusCode::BAD_REQUEST, b"").unwrap_err().code, Code::Usage);
+        let named =
+            answer(StatusCode::BAD_REQUEST, br#"{"error":"?batch is no id","code":"bad_request"}"#).unwrap_err();
+        assert_eq!(named.message, "--batch is no id", "as it is called here");
         assert_eq!(answer(StatusCode::NOT_FOUND, b"").unwrap_err().code, Code::NotFound);
         assert_eq!(answer(StatusCode::BAD_GATEWAY, b"<html>").unwrap_err().code, Code::Failed);
         assert_eq!(answer(StatusCode::OK, b"<html>").unwrap_err().code, Code::Failed);

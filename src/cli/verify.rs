@@ -105,12 +105,17 @@ fn state_of(folder: &DataDir, network: &str) -> Result<Option<StateReport>, Fail
 fn chain_of(folder: &DataDir, network: &str) -> Result<ChainReport, Failure> {
     let reader = Reader::offline(Arc::new(RealDisk), folder.path(), network)?;
     let mut progress = Progress::new(network, *reader.durable().borrow());
-    let mut audit = Audit::new(network);
+    let mut audit = Audit::new(network, reader.first());
     let mut report = ChainReport::default();
-    let mut cursor = reader.records(1);
+    // What lies before the floor is history; what follows it is what everything else is made of.
+    let mut floor = reader.floor().filter(|_| reader.first() > 1);
+    let mut cursor = reader.records(reader.first());
     while let Some(entry) = cursor.read()? {
         progress.reach(entry.lsn);
         let lsn = entry.lsn;
+        if let Some(floor) = floor.take_if(|floor| floor.ledger_at() < lsn) {
+            audit.knows(&floor.ledger()?);
+        }
         let Some(what) = audit.take(lsn, entry.record()?, &mut &reader)? else { continue };
         if report.findings.len() < MAX_FINDINGS {
             report.findings.push(Wrong { lsn, what });
@@ -136,8 +141,9 @@ fn said(network: &Verified) -> Vec<String> {
     let (name, journal) = (&network.network, &network.journal);
     let mut lines = Vec::new();
     let mut line = |text: String| lines.push(text);
+    let late = if journal.first > 1 { format!(", from record {}", journal.first) } else { String::new() };
     line(format!(
-        "{name}  journal: {} records, {} bodies, {} segments",
+        "{name}  journal: {} records, {} bodies, {} segments{late}",
         journal.records, journal.bodies, journal.segments
     ));
     if journal.torn_bytes > 0 {

@@ -12,6 +12,7 @@ use crate::access::grant::Roll;
 use crate::access::limits::Rates;
 use crate::catalog::Catalog;
 use crate::logging::Format;
+use crate::retention::keeper::Orders;
 use crate::web::tls::TlsConfig;
 use ipnet::IpNet;
 use serde::Serialize;
@@ -38,6 +39,12 @@ pub struct Config {
     pub node_id: Option<String>,
     /// Gateways asked for documents by CID.
     pub gateways: Vec<String>,
+    /// Root document taken as the base of `network` where there is none.
+    pub base: Option<String>,
+    /// How much of the journal and of the state is kept.
+    pub retention: Orders,
+    /// Bytes of a segment of the journal: no setting, but what tests need small.
+    pub segment_bytes: u64,
     /// Form of the log lines.
     pub log_format: Format,
     /// Log filter at the start.

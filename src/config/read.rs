@@ -7,6 +7,7 @@ use crate::access::grant::{AccountFile, Roll, RollError};
 use crate::access::limits::Rates;
 use crate::catalog::{Catalog, CatalogError};
 use crate::logging::Format;
+use crate::retention::keeper::{EVERY, Orders};
 use crate::web::tls::TlsConfig;
 use honeygraph_bootstrap::NetworkFile;
 use std::collections::BTreeMap;
@@ -270,6 +271,14 @@ fn typed(
         network: text("network").to_owned(),
         node_id: Some(text("node_id").to_owned()).filter(|label| !label.is_empty()),
         gateways: super::urls(text("ipfs.gateways")).map(str::to_owned).collect(),
+        base: Some(text("base").to_owned()).filter(|source| !source.is_empty()),
+        retention: Orders {
+            keep: text("journal.retention").parse().expect("checked as a retention"),
+            budget: Some(count("journal.budget_gib")).filter(|gib| *gib > 0).map(|gib| gib << 30),
+            alert_days: count("journal.alert_days"),
+            every: EVERY,
+        },
+        segment_bytes: crate::journal::SEGMENT_BYTES,
         log_format: if text("log.format") == "json" { Format::Json } else { Format::Text },
         log_level: text("log.level").to_owned(),
         fork: ForkLimits {

@@ -23,6 +23,8 @@ pub enum Kind {
     LogFilter,
     /// A network of the catalog (checked when the catalog is known).
     Network,
+    /// How much is kept: `full`, `<n> checkpoints`, `<n> days`.
+    Retention,
     /// At most so many `http://` or `https://` addresses, separated by commas.
     Urls(usize),
     /// Text of at most this many bytes, printable; empty is "not set".
@@ -115,12 +117,44 @@ pub const SETTINGS: &[Setting] = &[
         about: "label of this node in `/health`; not an identity",
     },
     Setting {
+        key: "journal.retention",
+        flag: "journal-retention",
+        env: &[("HONEYGRAPH_JOURNAL_RETENTION", Whole)],
+        default: "full",
+        kind: Kind::Retention,
+        about: "how much of the past is kept: full, or so many checkpoints or days, such as \"30 days\"",
+    },
+    Setting {
+        key: "journal.budget_gib",
+        flag: "journal-budget-gib",
+        env: &[("HONEYGRAPH_JOURNAL_BUDGET_GIB", Whole)],
+        default: "0",
+        kind: Kind::Count(0, 1 << 30),
+        about: "GiB that the journal of a network should stay below; 0: what the disk has",
+    },
+    Setting {
+        key: "journal.alert_days",
+        flag: "journal-alert-days",
+        env: &[("HONEYGRAPH_JOURNAL_ALERT_DAYS", Whole)],
+        default: "14",
+        kind: Kind::Count(0, 10_000),
+        about: "days until the disk or the budget is full at which `/health` is degraded",
+    },
+    Setting {
         key: "ipfs.gateways",
         flag: "ipfs-gateways",
         env: &[("IPFS_GATEWAYS", Whole)],
         default: "",
         kind: Kind::Urls(8),
         about: "gateways asked for checkpoint documents by CID, https://host, several with commas, tried in this order",
+    },
+    Setting {
+        key: "base",
+        flag: "base",
+        env: &[("HONEYGRAPH_BASE", Whole)],
+        default: "",
+        kind: Kind::Text(1_024),
+        about: "root document that a node takes as the base of `network` when it starts and has none: a file, an address, or a CID for the gateways",
     },
     Setting {
         key: "log.format",
@@ -354,6 +388,7 @@ impl Setting {
             Kind::Flag => text.parse::<bool>().map(drop).map_err(|_| "true or false".into()),
             Kind::Word(words) if words.contains(&text) => Ok(()),
             Kind::Word(words) => Err(words.join(" or ")),
+            Kind::Retention => text.parse::<crate::retention::Keep>().map(drop).map_err(str::to_owned),
             Kind::LogFilter => crate::logging::check(text).map_err(|e| e.to_string()),
             Kind::Urls(most) => {
                 let urls: Vec<&str> = super::urls(text).collect();

@@ -15,6 +15,7 @@ mod link;
 pub mod message;
 pub mod networks;
 mod outgoing;
+pub mod recording;
 pub mod session;
 pub mod upgrade;
 mod wire;

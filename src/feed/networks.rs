@@ -4,6 +4,7 @@
 //! every feed belongs to some configured network.
 
 use super::message::ToCore;
+use super::recording::tap::Tap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -24,6 +25,8 @@ pub struct Port {
     pub core: mpsc::Sender<ToCore>,
     /// The LSN up to which the network's journal is durable.
     pub durable: watch::Receiver<u64>,
+    /// Where its traffic can be listened to.
+    pub tap: Arc<Tap>,
     /// Bytes that may wait for the core.
     pub(super) intake: Arc<Semaphore>,
 }
@@ -31,7 +34,7 @@ pub struct Port {
 impl Port {
     /// A port to this core; `durable` is the journal's.
     pub fn new(core: mpsc::Sender<ToCore>, durable: watch::Receiver<u64>) -> Self {
-        Self { core, durable, intake: Arc::new(Semaphore::new(INTAKE_BYTES / GRAIN)) }
+        Self { core, durable, tap: Arc::default(), intake: Arc::new(Semaphore::new(INTAKE_BYTES / GRAIN)) }
     }
 
     /// Permits for a message of this many bytes.

@@ -1,10 +1,11 @@
 //! Messages on their way from a session to a core, and the room they need there.
 //!
 //! *Always holds:* they arrive in order, each once the core has room for it, by bytes and by number; ops of bare frames
-//! that came together travel together.
+//! that came together travel together; who records hears of them in the order of their arrival.
 
 use super::message::{FeedId, Load, Said, ToCore};
 use super::networks::Port;
+use super::recording::Happened;
 use honeygraph_protocols::honeycomb::{Framing, Item, Ops, What};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,10 +21,30 @@ pub(super) struct Outgoing(VecDeque<Waiting>);
 #[derive(Debug)]
 struct Waiting {
     port: Arc<Port>,
-    message: ToCore,
+    /// None: only something to be noted.
+    message: Option<ToCore>,
     bytes: usize,
     /// Its room in the node's budget, if it came in a large frame.
     frame: Option<OwnedSemaphorePermit>,
+    /// What a recording is told when it is handed over, and the socket it is about.
+    notes: Vec<Happened>,
+    socket: u64,
+}
+
+impl Waiting {
+    fn new(port: Arc<Port>, message: Option<ToCore>, bytes: usize) -> Self {
+        Self { port, message, bytes, frame: None, notes: Vec::new(), socket: 0 }
+    }
+
+    /// Gives the core its message, and a recording what is noted of it.
+    fn pass(self, send: impl FnOnce(ToCore, Option<OwnedSemaphorePermit>)) {
+        let Self { port, message, frame, notes, socket, .. } = self;
+        port.tap.note(socket, notes, || {
+            if let Some(message) = message {
+                send(message, frame);
+            }
+        });
+    }
 }
 
 /// Room in a core for one message.
@@ -41,7 +62,19 @@ impl Outgoing {
 
     /// Puts a message that takes this many bytes behind the others.
     pub fn push(&mut self, port: Arc<Port>, message: ToCore, bytes: usize) {
-        self.0.push_back(Waiting { port, message, bytes, frame: None });
+        self.0.push_back(Waiting::new(port, Some(message), bytes));
+    }
+
+    /// What a recording is told once everything that waits now has been handed over.
+    pub fn note(&mut self, port: &Arc<Port>, feed: FeedId, what: impl IntoIterator<Item = Happened>) {
+        let beside = |last: &Waiting| Arc::ptr_eq(&last.port, port);
+        if !self.0.back().is_some_and(beside) {
+            self.0.push_back(Waiting::new(Arc::clone(port), None, 0));
+        }
+        if let Some(last) = self.0.back_mut() {
+            last.socket = feed.0;
+            last.notes.extend(what);
+        }
     }
 
     /// Bytes that wait.
@@ -53,7 +86,7 @@ impl Outgoing {
     /// frames op by op anyway.
     pub fn push_ops(&mut self, port: Arc<Port>, feed: FeedId, ops: Ops, frame: Option<OwnedSemaphorePermit>) {
         let weight = ops.texts.len() + ops.items.len() * size_of::<Item>();
-        if let Some(Waiting { message: ToCore::Said(_, Said::Ops(before), _), bytes, port: theirs, .. }) =
+        if let Some(Waiting { message: Some(ToCore::Said(_, Said::Ops(before), _)), bytes, port: theirs, .. }) =
             self.0.back_mut()
             && frame.is_none()
             && Arc::ptr_eq(theirs, &port)
@@ -65,12 +98,16 @@ impl Outgoing {
             return append(before, ops);
         }
         let message = ToCore::Said(feed, Said::Ops(ops), Load::default());
-        self.0.push_back(Waiting { port, message, bytes: weight, frame });
+        self.0.push_back(Waiting { frame, ..Waiting::new(port, Some(message), weight) });
     }
 
     /// Hands over what there is room for at once; whether anything has to wait.
     pub fn hand_over(&mut self) -> bool {
         while let Some(first) = self.0.front() {
+            if first.message.is_none() {
+                self.skip();
+                continue;
+            }
             let load = match Port::permits(first.bytes) {
                 0 => None,
                 permits => match Arc::clone(&first.port.intake).try_acquire_many_owned(permits) {
@@ -96,20 +133,31 @@ impl Outgoing {
 
     /// Hands the first message over.
     pub fn fill(&mut self, room: Room) {
-        if let Some(Waiting { message, frame, .. }) = self.0.pop_front() {
-            room.place.send(match message {
-                ToCore::Said(feed, said, _) => ToCore::Said(feed, said, Load(room.load, frame)),
-                other => other,
+        if let Some(first) = self.0.pop_front() {
+            first.pass(|message, frame| {
+                room.place.send(match message {
+                    ToCore::Said(feed, said, _) => ToCore::Said(feed, said, Load(room.load, frame)),
+                    other => other,
+                });
             });
+        }
+    }
+
+    /// Notes what the first has to be noted of it, and drops its message, if it has one.
+    fn skip(&mut self) {
+        if let Some(first) = self.0.pop_front() {
+            first.pass(|_, _| ());
         }
     }
 
     /// Hands everything over; what is meant for a core that is gone is dropped.
     pub async fn finish(mut self) {
         while !self.is_empty() {
-            match self.room().await {
-                Some(room) => self.fill(room),
-                None => drop(self.0.pop_front()),
+            if self.hand_over() {
+                match self.room().await {
+                    Some(room) => self.fill(room),
+                    None => self.skip(),
+                }
             }
         }
     }

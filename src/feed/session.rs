@@ -4,6 +4,8 @@
 //! *Always holds:* only a full core makes a session stop reading; one that speaks nonsense, never reads, or falls
 //! silent is closed with a reason, and what it sent before stays; replies are bounded by [`Limits`].
 
+mod recorded;
+
 use super::budget::{Budget, FREE_BYTES, Waiting};
 use super::counters::{Counters, add};
 use super::limits::Limits;
@@ -11,6 +13,7 @@ use super::link::{Link, Reply, Woke};
 use super::message::{FeedId, FeedInfo, Load, Said, ToCore};
 use super::networks::{Networks, Port, shown};
 use super::outgoing::Outgoing;
+use super::recording::{Happened, Opened};
 use super::wire::{Turn, Wire};
 use crate::access::grant::NotAllowed;
 use crate::access::{Access, Admitted};
@@ -62,6 +65,8 @@ pub struct Visitor {
     pub dialect: Dialect,
     /// Token or network that the URL or `X-Token` names.
     pub place: Option<String>,
+    /// What a recording says of its request.
+    pub opening: Opened,
 }
 
 impl Visitor {
@@ -125,6 +130,12 @@ pub struct Session<S> {
     pinged: Instant,
     /// When the heartbeat last rested because we did not read.
     rested: Instant,
+    /// The recording that knows of this socket; 0: none.
+    recorded: u64,
+    /// Its last `identify`, for a recording that begins later.
+    hello: Option<Bytes>,
+    /// Whether a network's core has heard of it.
+    spoke: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -149,6 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             failed: None,
             pinged: Instant::now(),
             rested: Instant::now(),
+            recorded: 0,
+            hello: None,
+            spoke: false,
         }
     }
 
@@ -252,9 +266,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             && self.outgoing.bytes() < ahead
             && let Some(message) = self.inbox.pop_front()
         {
-            let text: &[u8] = match &message {
-                Message::Text(text) => text.as_bytes(),
-                Message::Binary(bytes) => bytes,
+            let (text, binary): (Bytes, bool) = match message {
+                Message::Text(text) => (text.into(), false),
+                Message::Binary(bytes) => (bytes, true),
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
                 Message::Close(_) => {
                     self.failed = Some(End::Gone);
@@ -264,12 +278,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             add(&self.around.counters.messages, 1);
             add(&self.around.counters.bytes, text.len() as u64);
             let room = if text.len() > FREE_BYTES { self.wire.take_permit() } else { None };
-            match self.parser.parse(text) {
+            let parsed = self.parser.parse(&text);
+            let secret = recorded::is_secret(&parsed, &text);
+            let hello = matches!(parsed, Ok(Frame::Identify { .. }));
+            match parsed {
                 Ok(frame) => self.take(frame, text.len(), room),
                 Err(malformed) => {
                     add(&self.around.counters.malformed, 1);
                     self.complain(malformed.0);
                 }
+            }
+            if !secret {
+                self.record(text, binary, hello);
             }
         }
     }
@@ -346,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (link, outbox) = Link::new(network, Arc::clone(&port));
         let message = ToCore::Open { feed: self.visitor.feed, info: self.info.clone(), outbox };
         self.outgoing.push(port, message, 0);
-        self.link = Some(link);
+        (self.link, self.recorded) = (Some(link), 0);
         let account = self.admitted.account.as_ref().map_or("", |account| account.as_str());
         tracing::info!(network, remote = %self.info.remote, account, token = %self.info.token, "feed opened");
     }
@@ -358,6 +378,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         {
             let message = ToCore::Gone(self.visitor.feed);
             self.outgoing.push(Arc::clone(&link.port), message, 0);
+            self.record_end(match &next {
+                Next::Network(_) => "another network",
+                Next::Away(_, reason) => reason,
+            });
         }
         self.leaving = Some((next, Instant::now() + self.around.limits.leave));
     }
@@ -400,34 +424,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Says what is ready, as much as the socket may hold.
     fn answer(&mut self) -> Option<End> {
-        let counters = Arc::clone(&self.around.counters);
-        if let Some(link) = &mut self.link {
-            let durable = link.durable();
-            while self.wire.unsent() < REPLIES_PER_WRITE
-                && let Some(next) = link.next(durable)
-            {
-                let text = match next {
-                    Reply::Ack(index) => {
-                        add(&counters.acks, 1);
-                        let mut text = String::with_capacity(ACK_CAPACITY);
-                        reply::op_ack(&mut text, index);
-                        text
-                    }
-                    Reply::SyncStatus(last_index) => reply::sync_status(last_index),
-                    Reply::Ask(from, to) => {
-                        add(&counters.questions, 1);
-                        reply::request_missing(from, to)
-                    }
-                    Reply::Error(error) => {
-                        add(&counters.errors, 1);
-                        reply::error(&error)
-                    }
-                    Reply::Close(code, reason) => return Some(End::Close(code, reason)),
-                };
-                // A failed write shows itself when the socket is read.
-                let _ = self.wire.say(Message::Text(text.into()));
+        let durable = self.link.as_mut().map_or(0, Link::durable);
+        let mut acked = 0;
+        while self.wire.unsent() < REPLIES_PER_WRITE
+            && let Some(next) = self.link.as_mut().and_then(|link| link.next(durable))
+        {
+            let counters = &self.around.counters;
+            let is_ack = matches!(next, Reply::Ack(_));
+            let text = match next {
+                Reply::Ack(index) => {
+                    add(&counters.acks, 1);
+                    let mut text = String::with_capacity(ACK_CAPACITY);
+                    reply::op_ack(&mut text, index);
+                    text
+                }
+                Reply::SyncStatus(last_index) => reply::sync_status(last_index),
+                Reply::Ask(from, to) => {
+                    add(&counters.questions, 1);
+                    reply::request_missing(from, to)
+                }
+                Reply::Error(error) => {
+                    add(&counters.errors, 1);
+                    reply::error(&error)
+                }
+                Reply::Close(code, reason) => return Some(End::Close(code, reason)),
+            };
+            if is_ack {
+                acked += 1;
+            } else {
+                self.record_said(Happened::Acked(std::mem::take(&mut acked)));
+                self.record_said(Happened::Said(text.clone()));
             }
+            // A failed write shows itself when the socket is read.
+            let _ = self.wire.say(Message::Text(text.into()));
         }
+        self.record_said(Happened::Acked(acked));
         self.waiting.set(self.wire.unsent() + self.link.as_ref().map_or(0, Link::held_bytes));
         if self.wire.unsent() > self.around.limits.unread || self.waiting.too_much() {
             return Some(self.unread());
@@ -533,6 +564,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let message = ToCore::Gone(self.visitor.feed);
             self.outgoing.push(Arc::clone(&link.port), message, 0);
         }
+        self.record_end(match &end {
+            End::Gone => "gone",
+            End::Close(_, reason) => reason,
+        });
         let (outgoing, linger) = (std::mem::take(&mut self.outgoing), self.around.limits.linger);
         self.link = None;
         self.waiting.set(self.wire.unsent());

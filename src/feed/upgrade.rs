@@ -5,6 +5,7 @@
 use super::counters::{Counters, add};
 use super::gate;
 use super::message::FeedId;
+use super::recording::Opened;
 use super::session::{Dialect, Session, Surroundings, Visitor};
 use super::wire::Wire;
 use crate::access::address::Address;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -66,6 +68,11 @@ impl Feeds {
     /// What the feeds have done.
     pub fn counters(&self) -> &Counters {
         &self.around.counters
+    }
+
+    /// Cancelled when the sessions are told to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.around.stop.clone()
     }
 
     /// Waits until every session has ended; to be called once the stop token has been cancelled.
@@ -113,7 +120,7 @@ impl Feeds {
         };
         let feed = FeedId(self.next.fetch_add(1, Relaxed));
         let remote = remote.map_or_else(String::new, |remote| remote.to_string());
-        let visitor = Visitor { feed, remote, dialect, place: place(&request) };
+        let visitor = Visitor { feed, remote, dialect, place: place(&request), opening: opening(&request) };
         let upgrade = hyper::upgrade::on(&mut request);
         let span = tracing::info_span!(parent: None, "feed", id = feed.0);
         self.tasks.spawn(Arc::clone(self).serve(upgrade, visitor, knock, from).instrument(span));
@@ -239,6 +246,20 @@ fn place(request: &Request) -> Option<String> {
     (place.len() <= MAX_PLACE).then(|| place.to_string())
 }
 
+/// What a recording says of a request: never what could be a secret.
+fn opening(request: &Request) -> Opened {
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let short = |text: &&str| text.len() <= MAX_PLACE;
+    let path = Some(request.uri().path()).filter(|path| path.len() <= 2 * MAX_PLACE);
+    let kept = |name| header(name).filter(short).map(str::to_owned);
+    Opened {
+        path: path.unwrap_or("/ws").to_owned(),
+        token: kept("x-token"),
+        client: kept("x-client-type"),
+        joined: false,
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let headers = [(header::UPGRADE, "websocket"), (header::CONTENT_TYPE, "application/json")];
@@ -270,6 +291,20 @@ mod tests {
             headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).unwrap());
         }
         handshake_key(&request)
+    }
+
+    /// Planted: the whole URI noted.
+    #[test]
+    fn a_recording_knows_no_secret() {
+        let request = Request::builder()
+            .uri("/ws/SPK?access_token=secret")
+            .header("Authorization", "Bearer secret")
+            .header("X-API-Key", "secret")
+            .header("X-Token", "SPK")
+            .header("X-Client-Type", "honeycomb-node");
+        let opening = opening(&request.body(axum::body::Body::empty()).unwrap());
+        assert_eq!((opening.path.as_str(), opening.token.as_deref()), ("/ws/SPK", Some("SPK")));
+        assert!(!format!("{opening:?}").contains("secret"));
     }
 
     /// Planted: any key is taken.

@@ -180,10 +180,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match read {
                 Ok(message) => {
                     bytes += message.len();
-                    if message.is_ping() {
+                    let ping = message.is_ping();
+                    if ping {
                         self.queue(message.len()); // tungstenite has queued the pong
                     }
                     inbox.push(message);
+                    if ping {
+                        // Its pong leaves in another turn. So a ping that is sent after that pong is read in another
+                        // turn than what came before the first one, which the core has by then (`replay` asks so).
+                        break;
+                    }
                 }
                 Err(error) if would_block(&error) && self.inlet.wants().is_some() => {}
                 Err(error) if would_block(&error) => break,

@@ -67,6 +67,20 @@ pub enum Admin {
         /// The answer.
         reply: Reply<Pruned>,
     },
+    /// Which of these hashes opened a period that is held (from the node itself).
+    Holds {
+        /// The hashes.
+        hashes: Vec<HashText>,
+        /// For each.
+        reply: Reply<Vec<bool>>,
+    },
+    /// The state stands on another base than the proofs (from the node itself).
+    Rebased {
+        /// Its hash.
+        base: Option<HashText>,
+        /// When it is durable.
+        reply: Reply<()>,
+    },
     /// A checkpoint was recomputed (from the node itself).
     Proven {
         /// What came out.

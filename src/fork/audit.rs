@@ -6,6 +6,7 @@
 //! *Always holds:* a journal without a finding is a tree of batches in which every id is the hash of its header, every
 //! header's link is its predecessor, and every batch consists of the pieces that it names.
 
+use super::ledger::Ledger;
 use super::record::{Branch, BranchNo, Chain, Head, Lsn, Node, Piece, Record};
 use honeygraph_protocols::batch::{Header, Parent};
 use std::collections::BTreeMap;
@@ -27,6 +28,10 @@ pub struct Audit {
     network: String,
     branches: BTreeMap<BranchNo, Known>,
     pieces: BTreeMap<Lsn, Piece>,
+    /// The first record there is: what is named before it cannot be looked at.
+    first: Lsn,
+    /// Whether branches may appear that were born before that.
+    adopts: bool,
     /// Batches chained so far.
     pub batches: u64,
 }
@@ -35,13 +40,35 @@ pub struct Audit {
 #[derive(Debug)]
 struct Known {
     parent: Option<Node>,
-    tip: Option<(Lsn, Chain)>,
+    /// Its last batch; none while nobody has asked for its record.
+    tip: Option<(Lsn, Option<Chain>)>,
+}
+
+/// A batch that is named.
+enum Named {
+    /// There is none.
+    Missing,
+    /// There was one, before the first record that there is.
+    Before,
+    /// This one.
+    Here(Box<Chain>),
 }
 
 impl Audit {
-    /// Of a network's journal, from its first record.
-    pub fn new(network: &str) -> Self {
-        Self { network: network.to_owned(), branches: BTreeMap::new(), pieces: BTreeMap::new(), batches: 0 }
+    /// Of a network's journal, from its first record, which is 1 unless retention took what was before.
+    pub fn new(network: &str, first: Lsn) -> Self {
+        let (branches, pieces) = (BTreeMap::new(), BTreeMap::new());
+        Self { network: network.to_owned(), branches, pieces, first, adopts: first > 1, batches: 0 }
+    }
+
+    /// All branches are known from here on: those of the ledger that has taken every record before.
+    pub fn knows(&mut self, ledger: &Ledger) {
+        let known = |(no, state): (BranchNo, &super::tree::BranchState)| {
+            let tip = (state.tip > 0).then_some((state.tip, None));
+            (no, Known { parent: state.parent, tip })
+        };
+        self.branches = ledger.tree.branches().map(known).collect();
+        self.adopts = false;
     }
 
     /// Branches seen so far.
@@ -62,6 +89,10 @@ impl Audit {
             Record::Branch(branch) => self.branch(&branch, older),
             Record::Chain(chain) => self.chain(lsn, chain, older),
             Record::Head(head) => self.head(&head, older),
+            Record::Retired(retired) => {
+                let known = self.adopts || self.branches.contains_key(&retired.branch);
+                Ok((!known).then(|| format!("branch {} is retired, and was never born", retired.branch)))
+            }
             _ => Ok(None),
         }
     }
@@ -72,7 +103,7 @@ impl Audit {
             return Ok(Some(format!("branch {no} is born after a branch of a higher number")));
         }
         if let Some(parent) = branch.parent
-            && self.chained(parent, older)?.is_none()
+            && matches!(self.chained(parent, older)?, Named::Missing)
         {
             return Ok(Some(format!("branch {no} leaves {parent:?}, where no batch is chained")));
         }
@@ -83,6 +114,9 @@ impl Audit {
     fn chain<E>(&mut self, lsn: Lsn, chain: Chain, older: &mut impl Older<E>) -> Result<Option<String>, E> {
         self.batches += 1;
         let no = chain.branch;
+        if self.adopts && chain.prev.is_none_or(|prev| prev.version < self.first && prev.branch <= no) {
+            self.branches.entry(no).or_insert(Known { parent: chain.prev, tip: None });
+        }
         let Some(known) = self.branches.get(&no) else {
             return Ok(Some(format!("a batch on branch {no}, which was never born")));
         };
@@ -92,21 +126,29 @@ impl Audit {
         }
         let before = match chain.prev {
             Some(node) => self.chained(node, older)?,
-            None => None,
+            None => Named::Missing,
         };
-        let wrong = header_of(&self.network, &chain).or_else(|| link_of(&chain, before.as_ref()));
+        let link = match &before {
+            Named::Before => None,
+            Named::Missing => link_of(&chain, None),
+            Named::Here(before) => link_of(&chain, Some(before)),
+        };
+        let wrong = header_of(&self.network, &chain).or(link);
         let wrong = match wrong {
             None => self.content_of(lsn, &chain, older)?,
             wrong => wrong,
         };
         if let Some(known) = self.branches.get_mut(&no) {
-            known.tip = Some((lsn, chain));
+            known.tip = Some((lsn, Some(chain)));
         }
         Ok(wrong)
     }
 
     /// Whether the pieces are there, earlier, and hold what the header says.
     fn content_of<E>(&mut self, lsn: Lsn, chain: &Chain, older: &mut impl Older<E>) -> Result<Option<String>, E> {
+        if chain.pieces.iter().any(|at| *at < self.first) {
+            return Ok(None);
+        }
         let mut count = 0;
         let mut hasher = blake3::Hasher::new();
         for at in &chain.pieces {
@@ -132,7 +174,7 @@ impl Audit {
 
     fn head<E>(&mut self, head: &Head, older: &mut impl Older<E>) -> Result<Option<String>, E> {
         for node in [head.at, head.from] {
-            if self.chained(node, older)?.is_none() {
+            if matches!(self.chained(node, older)?, Named::Missing) {
                 return Ok(Some(format!("the head moves by {node:?}, where no batch is chained")));
             }
         }
@@ -149,18 +191,30 @@ impl Audit {
         }
     }
 
-    /// The batch at a node, if there is one.
-    fn chained<E>(&self, node: Node, older: &mut impl Older<E>) -> Result<Option<Chain>, E> {
-        let Some(known) = self.branches.get(&node.branch) else { return Ok(None) };
-        match &known.tip {
-            Some((version, chain)) if *version == node.version => Ok(Some(chain.clone())),
-            Some((version, _)) if node.version > *version => Ok(None),
-            None => Ok(None),
-            Some(_) => Ok(match older.record(node.version)? {
-                Record::Chain(chain) if chain.branch == node.branch => Some(chain),
-                _ => None,
-            }),
+    /// The batch at a node.
+    fn chained<E>(&mut self, node: Node, older: &mut impl Older<E>) -> Result<Named, E> {
+        if node.version < self.first {
+            let known = self.adopts || self.branches.contains_key(&node.branch);
+            return Ok(if known { Named::Before } else { Named::Missing });
         }
+        let Some(Known { tip: Some((version, held)), .. }) = self.branches.get_mut(&node.branch) else {
+            return Ok(Named::Missing);
+        };
+        if let Some(chain) = held.as_ref().filter(|_| *version == node.version) {
+            return Ok(Named::Here(Box::new(chain.clone())));
+        }
+        if node.version > *version {
+            return Ok(Named::Missing);
+        }
+        Ok(match older.record(node.version)? {
+            Record::Chain(chain) if chain.branch == node.branch => {
+                if *version == node.version {
+                    *held = Some(chain.clone());
+                }
+                Named::Here(Box::new(chain))
+            }
+            _ => Named::Missing,
+        })
     }
 }
 
@@ -281,7 +335,7 @@ mod tests {
         }
 
         fn findings(&self) -> Vec<(Lsn, String)> {
-            let mut audit = Audit::new("x_");
+            let mut audit = Audit::new("x_", 1);
             let mut found = Vec::new();
             for (at, (record, _)) in self.0.iter().enumerate() {
                 let lsn = at as Lsn + 1;
@@ -365,5 +419,50 @@ mod tests {
         });
         let lsns: Vec<Lsn> = found.iter().map(|(lsn, _)| *lsn).collect();
         assert_eq!(lsns, [first.version, second.version, forked.version], "{found:?}");
+    }
+
+    /// Findings of the records from `first` on; the ledger is known behind `known`.
+    fn late(log: &Log, first: Lsn, known: Lsn) -> Vec<(Lsn, String)> {
+        let (mut audit, mut ledger, mut found) = (Audit::new("x_", first), Ledger::default(), Vec::new());
+        for (lsn, (record, _)) in (1..).zip(&log.0) {
+            if lsn == known + 1 {
+                audit.knows(&ledger);
+            }
+            ledger.apply(lsn, record);
+            if lsn >= first {
+                let Ok(wrong) = audit.take(lsn, record.clone(), &mut &*log);
+                found.extend(wrong.map(|wrong| (lsn, wrong)));
+            }
+        }
+        found
+    }
+
+    /// Planted: a branch adopted whatever it stands on; nothing asked of the ledger.
+    #[test]
+    fn a_journal_that_begins_late_is_held_against_itself_and_against_what_it_stands_on() {
+        let (mut log, [first, second, third, forked]) = sound();
+        let f = log.piece(b"f", 1);
+        let last = log.chain(0, Some(third), "Q", 3, &[f]);
+        for begin in 1..=log.0.len() as Lsn {
+            for known in [begin - 1, begin, last.version] {
+                assert_eq!(late(&log, begin, known), [], "from {begin}, known behind {known}");
+            }
+        }
+        let changed = |lsn: Lsn, change: &dyn Fn(&mut Chain)| {
+            let mut log = Log(log.0.clone());
+            match &mut log.0[lsn as usize - 1].0 {
+                Record::Chain(chain) => change(chain),
+                other => panic!("{other:?}"),
+            }
+            late(&log, second.version, second.version).first().map(|(at, wrong)| (*at, wrong.clone()))
+        };
+        let (at, wrong) = changed(third.version, &|chain| chain.prev = Some(first)).unwrap();
+        assert!(at == third.version && wrong.contains("its branch ends at"), "{wrong}");
+        let (at, wrong) = changed(last.version, &|chain| chain.branch = 9).unwrap();
+        assert!(at == last.version && wrong.contains("never born"), "{wrong}");
+        let (at, _) = changed(forked.version, &|chain| chain.ops_hash[0] ^= 1).unwrap();
+        assert_eq!(at, forked.version);
+        log.add(Record::Retired(super::super::record::Retired { branch: 9, at_ms: 0 }), b"");
+        assert!(late(&log, second.version, second.version)[0].1.contains("never born"));
     }
 }

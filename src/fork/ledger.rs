@@ -8,8 +8,8 @@ use super::book::Book;
 use super::lane::{PARKED_LIMIT, UNPLACED_LIMIT};
 use super::proofs::{Anchor, Proofs};
 use super::record::{
-    BranchNo, Chain, Checkpoint, Close, Gap, GapState, Head, HeadCause, Lsn, Node, Opened, Piece, Record, Same, Stands,
-    UNPLACED,
+    BranchNo, Chain, Checkpoint, Close, Gap, GapState, Head, HeadCause, Lsn, Node, Opened, PLACED, Piece, Record, Same,
+    Stands, UNPLACED,
 };
 use super::tree::{Place, Tree};
 use honeygraph_protocols::honeycomb::HashText;
@@ -76,6 +76,11 @@ impl Ledger {
         (self.parked.len() as u64 + self.unplaced.0, self.parked_ops + self.unplaced.1)
     }
 
+    /// Parked pieces that may still get a place, oldest first.
+    pub fn parked_pieces(&self) -> impl Iterator<Item = Lsn> + '_ {
+        self.parked.keys().copied()
+    }
+
     /// Takes one record.
     pub fn apply(&mut self, lsn: Lsn, record: &Record) {
         self.lsn = lsn;
@@ -109,6 +114,7 @@ impl Ledger {
                 let histories = self.histories();
                 Arc::make_mut(&mut self.proofs).trust(&histories, trust);
             }
+            Record::Rebased(rebased) => Arc::make_mut(&mut self.proofs).rebased(rebased),
         }
     }
 
@@ -145,6 +151,9 @@ impl Ledger {
     }
 
     fn piece(&mut self, lsn: Lsn, piece: &Piece) {
+        if piece.ordinal == PLACED {
+            return;
+        }
         self.last_lane = self.last_lane.max(piece.lane);
         if self.parked.len() >= PARKED_LIMIT
             && let Some((_, lane)) = self.books.iter().map(|(lane, book)| (book.held, *lane)).max()

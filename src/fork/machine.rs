@@ -11,6 +11,7 @@ use super::found::{Closed, Found};
 use super::holes::Holes;
 use super::lane::{Lane, OPEN_BYTES};
 use super::ledger::{LANES_HELD, Ledger};
+use super::meet::Ended;
 use super::record::{Before, Chain, Checkpoint, Lsn, Named, Node, OpenCause, Opened, Piece, Record, Stands, UNPLACED};
 use super::resume::Waiting;
 use super::rules::Rules;
@@ -20,6 +21,7 @@ use super::tree::Place;
 use crate::feed::message::{FeedId, FeedInfo, FromCore, Said, ToCore};
 use honeygraph_protocols::honeycomb::{CheckpointForm, HashText, Ops};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What the core reads back of its own journal. A body that is not durable yet, or damaged, is none.
 pub trait Bodies {
@@ -27,11 +29,20 @@ pub trait Bodies {
     fn body(&mut self, lsn: Lsn) -> Option<Vec<u8>>;
 }
 
+/// The ops of a piece on their way into the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Length-prefixed op texts.
+    Texts(Vec<u8>),
+    /// A frame of such texts that came packed and was looked at; empty: no ops.
+    Frame(Vec<u8>),
+}
+
 /// What the core wants done, in order.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Records for the journal; their LSNs are consecutive.
-    pub records: Vec<(Lsn, Record, Option<Vec<u8>>)>,
+    pub records: Vec<(Lsn, Record, Option<Body>)>,
     /// Messages to feeds.
     pub messages: Vec<(FeedId, FromCore)>,
 }
@@ -109,15 +120,23 @@ pub struct Core {
     pub(super) counters: Counters,
     pub(super) events: VecDeque<Event>,
     pub(super) next_event: u64,
+    /// When the next of the recorded holes is to be asked for again, ms.
+    pub(super) again_at: Option<u64>,
     /// Periods that could not be settled because a body was not readable yet.
     pub(super) waiting: BTreeSet<(u64, u32)>,
     /// Why the newest batches of a lane have no place.
     pub(super) reasons: BTreeMap<u64, &'static str>,
     found: Vec<Found>,
+    /// What a lane found in a frame is being dealt with.
+    pub(super) is_taking: bool,
     /// Hashes of whole batches that were spilled, by their last piece.
     pub(super) whole: BTreeMap<Lsn, [u8; 32]>,
     /// Who brought the first batch of an empty network.
     pub(super) begun_by: Option<BegunBy>,
+    /// Who brought the supply that is being taken.
+    pub(super) supplier: Option<Arc<str>>,
+    /// Ends of periods that lanes may yet be put behind.
+    pub(super) ended: VecDeque<Ended>,
     /// Evidence that was weighed last.
     pub(super) weighed: Option<Weighed>,
     /// How far held-up lanes were tried again.
@@ -150,11 +169,15 @@ impl Core {
             counters: Counters::default(),
             events: VecDeque::new(),
             next_event: 0,
+            again_at: None,
             waiting: BTreeSet::new(),
             reasons: BTreeMap::new(),
             found: Vec::new(),
+            is_taking: false,
             whole: BTreeMap::new(),
             begun_by: None,
+            supplier: None,
+            ended: VecDeque::new(),
             weighed: None,
             retry: Retry::default(),
             held: Held::default(),
@@ -205,6 +228,7 @@ impl Core {
         for (lane, ordinal) in std::mem::take(&mut self.waiting) {
             self.settle(now, lane, ordinal, bodies, fx);
         }
+        self.meet_again(now, bodies, fx);
         self.retry(now, bodies, fx);
         self.time_out(now, bodies, fx);
         self.look_for_places(now, bodies, fx);
@@ -317,9 +341,13 @@ impl Core {
         let Some(first) = ops.items.first() else { return };
         let attached = self.feeds.get_mut(&feed).expect("said() saw it");
         let begins = !std::mem::replace(&mut attached.started, true);
-        // A client that has sent nothing begins at index 0; with 0 as its last index it may have sent that one.
+        // A client that has sent nothing begins at index 0; with 0 as its last index it may have sent that one. One that
+        // does not say what it has sent (the published client of c64549a) has sent what lies before its first op: where it
+        // stands can be found once something is held.
         let resumes = |last: &u64| *last > 0 || first.index.is_some_and(|index| index > 0);
-        if let Some(last) = attached.lane.sync.filter(|last| begins && resumes(last)) {
+        let somewhere = !self.ledger.tree.is_empty();
+        let unsaid = || first.index.filter(|_| somewhere).and_then(|index| index.checked_sub(1));
+        if let Some(last) = attached.lane.sync.or_else(unsaid).filter(|last| begins && resumes(last)) {
             return self.wait_for_place(now, feed, last, ops, bodies, fx);
         }
         self.live(now, feed, &ops, bodies, fx);
@@ -378,13 +406,14 @@ impl Core {
         let open_bytes = attached.lane.open_bytes();
         self.open_bytes = self.open_bytes - std::mem::replace(&mut attached.open_bytes, open_bytes) + open_bytes;
         let holes = found.iter().any(|found| matches!(found, Found::Hole { .. }));
+        self.is_taking = true;
         for found in found.drain(..) {
             if self.feeds.get(&feed).is_none_or(|attached| attached.closed) {
                 break;
             }
             self.found(now, feed, found, bodies, fx);
         }
-        self.found = found;
+        (self.found, self.is_taking) = (found, false);
         if holes {
             self.ask(now, fx);
         }
@@ -560,11 +589,11 @@ impl Core {
                 self.whole.pop_first();
             }
         }
-        fx.records.push((lsn, record, Some(closed.texts)));
+        fx.records.push((lsn, record, Some(Body::Texts(closed.texts))));
         closed.acks
     }
 
-    pub(super) fn append(&mut self, record: Record, body: Option<Vec<u8>>, fx: &mut Effects) -> Lsn {
+    pub(super) fn append(&mut self, record: Record, body: Option<Body>, fx: &mut Effects) -> Lsn {
         let lsn = self.ledger.lsn + 1;
         self.ledger.apply(lsn, &record);
         fx.records.push((lsn, record, body));

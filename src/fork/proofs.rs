@@ -8,7 +8,7 @@
 //! branch's past is its own entries and its parents' up to the cut; bounded, the oldest are forgotten first, and what is
 //! forgotten counts as not proven.
 
-use super::record::{BranchNo, Lsn, Node, Outcome, Proof, Trust};
+use super::record::{BranchNo, Lsn, Node, Outcome, Proof, Rebased, Trust};
 use honeygraph_protocols::honeycomb::HashText;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -75,8 +75,15 @@ pub struct Confirmed {
     pub upto: Lsn,
     /// Block of the checkpoint.
     pub label: Option<u64>,
-    /// Who vouches for it.
-    pub by: Anchor,
+    /// Who vouches for it, the weakest first; never nobody.
+    by: BTreeSet<Anchor>,
+}
+
+impl Confirmed {
+    /// The strongest of those who vouch for it.
+    pub fn by(&self) -> Anchor {
+        self.by.last().copied().unwrap_or(Anchor::Feed)
+    }
 }
 
 /// What is known of a point.
@@ -99,9 +106,13 @@ pub struct Standing {
 pub struct Proofs {
     /// Version of the newest batch that opened a period and whose proof is here.
     pub cursor: Lsn,
+    /// Hash of the base that the state stood on.
+    pub base: Option<HashText>,
     branches: BTreeMap<BranchNo, VecDeque<Entry>>,
     held: usize,
-    confirmed: BTreeMap<BranchNo, Confirmed>,
+    /// Every confirmed checkpoint of those held, by the version of the batch that opened the next period: whoever takes
+    /// his word back, or a head that goes back, leaves what others vouched for before.
+    confirmed: BTreeMap<BranchNo, BTreeMap<Lsn, Confirmed>>,
     /// The newest proofs, newest last.
     pub newest: VecDeque<Proof>,
     /// Hashes that the operator trusts, with the words that came with them.
@@ -132,6 +143,10 @@ impl Proofs {
             Some(held) => {
                 self.counts[held.outcome as usize] -= 1;
                 *held = entry;
+                // Who vouched for it vouches again below, if it is still verified.
+                if let Some(confirmed) = self.confirmed.get_mut(&proof.by.branch) {
+                    confirmed.remove(&proof.by.version);
+                }
                 self.newest.retain(|other| other.by != proof.by);
             }
             None => {
@@ -140,8 +155,7 @@ impl Proofs {
             }
         }
         if entries.len() > HELD_OF_BRANCH {
-            entries.pop_front();
-            self.held -= 1;
+            self.forget_oldest(proof.by.branch);
         }
         self.newest.push_back(proof.clone());
         if self.newest.len() > SHOWN {
@@ -150,7 +164,8 @@ impl Proofs {
         self.make_room();
         if self.trusted.contains_key(&proof.hash) {
             self.confirm(links, &proof.hash, Anchor::Pin);
-        } else if vouched(&proof.hash) {
+        }
+        if vouched(&proof.hash) {
             self.confirm(links, &proof.hash, Anchor::Feed);
         }
         if let Some(agreed) = &proof.agreed {
@@ -158,11 +173,23 @@ impl Proofs {
         }
     }
 
+    /// The state stands on another base: what could not be recomputed may be now, from the first checkpoint on.
+    pub fn rebased(&mut self, rebased: &Rebased) {
+        (self.cursor, self.base) = (0, rebased.base.clone());
+    }
+
     /// Takes the operator's word on a hash. `histories` are those that it may lie on.
     pub fn trust(&mut self, histories: &[Vec<Node>], trust: &Trust) {
         if !trust.trusted {
             self.trusted.remove(&trust.hash);
-            self.confirmed.retain(|_, confirmed| confirmed.by != Anchor::Pin || confirmed.hash != trust.hash);
+            for confirmed in self.confirmed.values_mut() {
+                confirmed.retain(|_, one| {
+                    if one.hash == trust.hash {
+                        one.by.remove(&Anchor::Pin);
+                    }
+                    !one.by.is_empty()
+                });
+            }
             return;
         }
         if self.trusted.len() < TRUSTED {
@@ -176,11 +203,8 @@ impl Proofs {
     /// Somebody vouches for a checkpoint of a history: it counts once it is verified.
     pub fn confirm(&mut self, links: &[Node], hash: &HashText, by: Anchor) {
         let Some((branch, found)) = self.find(links, hash) else { return };
-        let new = Confirmed { hash: hash.clone(), upto: found.0, label: found.1, by };
-        let held = self.confirmed.entry(branch).or_insert_with(|| new.clone());
-        if (new.upto, new.by) > (held.upto, held.by) {
-            *held = new;
-        }
+        let new = || Confirmed { hash: hash.clone(), upto: found.0, label: found.1, by: BTreeSet::new() };
+        self.confirmed.entry(branch).or_default().entry(found.0).or_insert_with(new).by.insert(by);
     }
 
     /// The verified checkpoint with this hash on a history, untainted.
@@ -218,7 +242,7 @@ impl Proofs {
         let confirmed = self.confirmed(links).map(|(_, confirmed)| confirmed);
         Standing {
             verified,
-            confirmed: confirmed.filter(|confirmed| verified && batch.version < confirmed.upto).map(|c| c.by),
+            confirmed: confirmed.filter(|confirmed| verified && batch.version < confirmed.upto).map(Confirmed::by),
             mismatch: newest.and_then(|entry| entry.mismatch),
             verified_at: match closing {
                 Some(entry) if verified => entry.label,
@@ -231,8 +255,8 @@ impl Proofs {
     /// The newest confirmed checkpoint of a history, and the batch that opened the next period.
     pub fn confirmed(&self, links: &[Node]) -> Option<(Node, &Confirmed)> {
         links.iter().find_map(|link| {
-            let confirmed = self.confirmed.get(&link.branch).filter(|confirmed| confirmed.upto <= link.version)?;
-            Some((Node { branch: link.branch, version: confirmed.upto }, confirmed))
+            let (upto, confirmed) = self.confirmed.get(&link.branch)?.range(..=link.version).next_back()?;
+            Some((Node { branch: link.branch, version: *upto }, confirmed))
         })
     }
 
@@ -255,12 +279,22 @@ impl Proofs {
 
     fn make_room(&mut self) {
         while self.held > HELD {
-            let Some(largest) = self.branches.values_mut().max_by_key(|entries| entries.len()) else { return };
-            if largest.pop_front().is_none() {
+            let largest = self.branches.iter().max_by_key(|(_, entries)| entries.len());
+            let Some(largest) = largest.map(|(branch, _)| *branch) else { return };
+            if !self.forget_oldest(largest) {
                 return;
             }
-            self.held -= 1;
         }
+    }
+
+    /// Forgets the oldest checkpoint of a branch, and who vouched for it; whether there was one.
+    fn forget_oldest(&mut self, branch: BranchNo) -> bool {
+        let Some(gone) = self.branches.get_mut(&branch).and_then(VecDeque::pop_front) else { return false };
+        if let Some(confirmed) = self.confirmed.get_mut(&branch) {
+            confirmed.remove(&gone.upto);
+        }
+        self.held -= 1;
+        true
     }
 }
 
@@ -351,7 +385,60 @@ mod tests {
         assert!(proofs.is_pinned(&links) && !proofs.is_pinned(&[node(0, 35)]));
         proofs.trust(&[], &trust(false));
         assert!(!proofs.is_pinned(&links));
-        assert_eq!(anchors(&proofs), [None; 5], "and nobody vouches for anything");
+        assert_eq!(anchors(&proofs), [feed, feed, None, None, None], "what others vouch for stays");
+    }
+
+    /// A pin covers what others say of the same checkpoint, and of earlier ones. Planted: only the newest, or strongest,
+    /// word kept; a pin that takes the words of others with it.
+    #[test]
+    fn a_pin_that_is_taken_back_leaves_what_others_confirmed_before_and_after() {
+        let links = [node(0, 99)];
+        let trust = |label, trusted| Trust { hash: hash(label), trusted, reason: "seen".into(), at_ms: 0 };
+        let at = |proofs: &Proofs| [15, 35].map(|v| proofs.standing(&links, node(0, v)).confirmed);
+        let (pin, consensus) = (Some(Anchor::Pin), Some(Anchor::Consensus));
+        let mut proofs = line("vvvv");
+        proofs.confirm(&links, &hash("Qm201"), Anchor::Consensus);
+        proofs.trust(&[links.to_vec()], &trust("Qm401", true));
+        proofs.trust(&[links.to_vec()], &trust("Qm201", true));
+        assert_eq!(at(&proofs), [pin, pin]);
+        proofs.trust(&[], &trust("Qm401", false));
+        assert_eq!(at(&proofs), [pin, None], "the other pin, and behind it nothing");
+        proofs.trust(&[], &trust("Qm201", false));
+        assert_eq!(at(&proofs), [consensus, None]);
+        // Consensus reaches the pinned checkpoint only later.
+        proofs.trust(&[links.to_vec()], &trust("Qm401", true));
+        proofs.confirm(&links, &hash("Qm401"), Anchor::Consensus);
+        assert_eq!(at(&proofs), [pin, pin]);
+        proofs.trust(&[], &trust("Qm401", false));
+        assert_eq!(at(&proofs), [consensus, consensus]);
+        assert_eq!(proofs.standing(&links, node(0, 5)).confirmed_at, Some(401));
+    }
+
+    /// Planted: only the newest confirmed checkpoint of a branch kept, which a head that went back does not reach.
+    #[test]
+    fn a_head_that_goes_back_keeps_what_was_final_there() {
+        let mut proofs = line("vvvv");
+        let links = [node(0, 99)];
+        for label in ["Qm101", "Qm201", "Qm401"] {
+            proofs.confirm(&links, &hash(label), Anchor::Consensus);
+        }
+        let at = |links: &[Node]| [5, 15, 25].map(|v| proofs.standing(links, node(0, v)).confirmed.is_some());
+        assert_eq!(at(&links), [true, true, true]);
+        assert_eq!(at(&[node(0, 25)]), [true, true, false], "rolled back to 25");
+        assert_eq!(at(&[node(1, 60), node(0, 25)]), [true, true, false], "and the history that goes on from there");
+        assert_eq!(at(&[node(0, 15)]), [true, false, false]);
+    }
+
+    /// Planted: a confirmation that outlives the proof that it stood on.
+    #[test]
+    fn a_checkpoint_that_is_no_more_verified_is_no_more_confirmed() {
+        let mut proofs = line("vv");
+        let (links, by) = ([node(0, 99)], node(0, 20));
+        proofs.confirm(&links, &hash("Qm201"), Anchor::Consensus);
+        proofs.proven(&[by], &proof(by, 201, 'm'), |_| false);
+        assert_eq!(proofs.confirmed(&links), None);
+        proofs.proven(&[by], &proof(by, 201, 'v'), |_| true);
+        assert_eq!(proofs.confirmed(&links).map(|(_, one)| one.by()), Some(Anchor::Feed));
     }
 
     #[test]

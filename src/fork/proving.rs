@@ -6,10 +6,15 @@
 use super::admin::{AdminError, Trusted};
 use super::machine::{Core, Effects};
 use super::proofs::TRUSTED;
-use super::record::{Outcome, Proof, Record, Trust};
+use super::record::{Outcome, Proof, Rebased, Record, Trust};
 use honeygraph_protocols::honeycomb::HashText;
 
 impl Core {
+    /// The state stands on another base: its checkpoints will be proven again.
+    pub fn rebased(&mut self, now: u64, base: Option<HashText>, fx: &mut Effects) {
+        self.append(Record::Rebased(Rebased { base, at_ms: now }), None, fx);
+    }
+
     /// Takes the outcome of a recomputation; whether it is about something that is still there.
     pub fn proven(&mut self, now: u64, proof: Proof, fx: &mut Effects) -> bool {
         let tree = &self.ledger.tree;

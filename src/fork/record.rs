@@ -27,6 +27,8 @@ pub struct Node {
 
 /// Ordinal of pieces whose place their lane cannot know (an answer that fits nowhere): durable, listed, never chained.
 pub const UNPLACED: u32 = u32::MAX;
+/// Ordinal of pieces that come with their place (a supply): the chain record that names them follows. Never parked.
+pub const PLACED: u32 = u32::MAX - 1;
 
 /// One durable decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,8 @@ pub enum Record {
     Proof(Proof),
     /// The operator trusts a checkpoint's hash, or does so no longer.
     Trust(Trust),
+    /// The state stands on another base: checkpoints are proven again from the first.
+    Rebased(Rebased),
 }
 
 /// How a [`Piece`] ends.
@@ -75,9 +79,9 @@ pub enum Close {
 /// A run of ops that one lane received without a hole. Its body is the zstd frame of the length-prefixed op texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
-    /// Lane it came in on.
+    /// Lane it came in on; 0: on none, it was supplied.
     pub lane: u64,
-    /// Which period of that lane, counted from 0.
+    /// Which period of that lane, counted from 0, or [`UNPLACED`], or [`PLACED`].
     pub ordinal: u32,
     /// Label of the batch as the lane knows it; none while unknown.
     pub label: Option<u64>,
@@ -402,6 +406,16 @@ pub struct Trust {
     pub trusted: bool,
     /// The operator's words.
     pub reason: String,
+    /// When, ms since the epoch.
+    pub at_ms: u64,
+}
+
+/// The state stands on another base than the one that checkpoints were proven with: they are looked at again, from the
+/// first. Durable before the first of them, so that it goes on behind a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebased {
+    /// Hash of the base; none: it stands on none any more.
+    pub base: Option<HashText>,
     /// When, ms since the epoch.
     pub at_ms: u64,
 }

@@ -7,7 +7,7 @@ use super::book::{Parked, Ready};
 use super::choose::{Candidate, Verdict, choose};
 use super::machine::{Bodies, Core, Effects};
 use super::record::{
-    Before, Branch, BranchCause, BranchNo, Chain, Close, Head, HeadCause, Node, Record, Retired, Same,
+    Before, Branch, BranchCause, BranchNo, Chain, Close, Head, HeadCause, Lsn, Node, Record, Retired, Same,
 };
 use super::status::BegunBy;
 use super::tree::{Entry, Place};
@@ -40,6 +40,22 @@ pub(super) struct Weighed {
     standing: BTreeMap<BranchNo, usize>,
     /// Checkpoints that differ or that the operator trusts move the head, too.
     proofs: (u64, usize),
+}
+
+/// A batch that is about to be chained.
+#[derive(Debug)]
+pub(super) struct Link<'a> {
+    pub(super) before: Option<Node>,
+    pub(super) hash: &'a HashText,
+    pub(super) opening_label: Option<u64>,
+    pub(super) label: Option<u64>,
+    pub(super) seq: u64,
+    pub(super) count: u64,
+    pub(super) marker: bool,
+    pub(super) pieces: Vec<Lsn>,
+    pub(super) ops_hash: [u8; 32],
+    /// It stands behind a hole that was given up.
+    pub(super) behind_hole: bool,
 }
 
 /// How far the lanes that are held up have been tried again.
@@ -120,11 +136,26 @@ impl Core {
                 continue;
             };
             let before = if book.placed { book.at } else { self.predecessor(lane, ordinal)? };
+            if !book.placed && self.is_written_again(&hash, book.label) {
+                // It was written again after a restart, before the period itself was known, and without its empty batches.
+                return Err("written_again");
+            }
             let whole = ready.pieces.last().and_then(|last| self.whole.remove(last));
             let Some(ops_hash) = ready.ops_hash.or(whole).or_else(|| digest(&ready, bodies)) else {
                 self.waiting.insert((lane, ordinal));
                 return Err("not_durable_yet");
             };
+            if !self.ledger.books[&lane].periods[&ordinal].placed
+                && let Some(behind) = self.behind_stragglers(before, &hash, &ready, ops_hash)
+            {
+                if self.is_taking {
+                    // What the lane has found in the frame at hand is counted from where it was.
+                    self.waiting.insert((lane, ordinal));
+                    return Err("not_durable_yet");
+                }
+                self.step_behind(lane, ordinal, behind, fx);
+                continue;
+            }
             self.place(now, lane, ordinal, &hash, before, &ready, ops_hash, fx)?;
         }
     }
@@ -168,6 +199,25 @@ impl Core {
         if self.ledger.tree.is_empty() { Ok(None) } else { Err("predecessor_unknown") }
     }
 
+    /// Whether what comes next in a period stands behind a hole that the operator gave up: in it, or where the period
+    /// before it ends.
+    fn is_behind_hole(&self, lane: u64, ordinal: u32) -> bool {
+        let Some(book) = self.ledger.books.get(&lane) else { return false };
+        let mut ordinal = ordinal;
+        while let Some(period) = book.periods.get(&ordinal) {
+            if period.behind_hole || period.placed {
+                return period.behind_hole;
+            }
+            let seen = matches!(period.before, Before::Seen | Before::Presumed);
+            let Some(old) = ordinal.checked_sub(1).filter(|_| seen) else { return false };
+            if !book.periods.get(&old).is_some_and(|old| old.opened && old.is_settled()) {
+                return false;
+            }
+            ordinal = old;
+        }
+        false
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn place(
         &mut self,
@@ -189,10 +239,32 @@ impl Core {
             }
             return Ok(());
         }
-        let book = &self.ledger.books[&lane].periods[&ordinal];
-        let (opening_label, behind_hole) = (book.label, book.behind_hole);
+        let behind_hole = self.is_behind_hole(lane, ordinal);
+        let opening_label = self.ledger.books[&lane].periods[&ordinal].label;
         let label = ready.label.or(opening_label);
-        let (branch, born) = self.branch_for(before, behind_hole, label)?;
+        let on = self.branch_for(before, behind_hole, label)?;
+        if before.is_none() && self.ledger.head.is_none() {
+            let feed = self.feeds.values().find(|attached| attached.no == lane);
+            let feed = feed.map(|attached| attached.info.clone()).unwrap_or_default();
+            let about = format!("lane {lane}, {} {}: its history is the head", feed.remote, feed.token);
+            self.event(now, "head:first", about);
+            self.begun_by = Some(BegunBy { lane, feed });
+        }
+        let (seq, count, marker, pieces) = (ready.seq, ready.count, ready.marker, ready.pieces.clone());
+        let link = Link { before, hash, opening_label, label, seq, count, marker, pieces, ops_hash, behind_hole };
+        self.chain(now, link, on, fx);
+        Ok(())
+    }
+
+    /// Chains a batch on a branch that [`branch_for`](Self::branch_for) gave.
+    pub(super) fn chain(
+        &mut self,
+        now: u64,
+        link: Link<'_>,
+        (branch, born): (BranchNo, Option<Branch>),
+        fx: &mut Effects,
+    ) -> Node {
+        let Link { before, hash, seq, count, ops_hash, .. } = link;
         if let Some(record) = born {
             let forked = record.cause == BranchCause::Fork;
             self.append(Record::Branch(record), None, fx);
@@ -201,7 +273,7 @@ impl Core {
                 self.event(now, "fork:new", format!("branch {branch} in {hash}"));
             }
         }
-        let parent = match before.filter(|_| ready.seq > 0).and_then(|node| self.ledger.tree.entry(node)) {
+        let parent = match before.filter(|_| seq > 0).and_then(|node| self.ledger.tree.entry(node)) {
             Some(entry) => Parent::Batch(entry.id),
             None => Parent::Period(hash.clone()),
         };
@@ -209,41 +281,34 @@ impl Core {
             v: Header::VERSION,
             network: self.network.clone(),
             period: hash.clone(),
-            seq: ready.seq,
+            seq,
             parent: parent.clone(),
-            count: ready.count,
+            count,
             ops_hash,
         };
         let head = self.ledger.head == before && self.barred_before(before).is_none();
-        if head && before.is_none() {
-            let feed = self.feeds.values().find(|attached| attached.no == lane);
-            let feed = feed.map(|attached| attached.info.clone()).unwrap_or_default();
-            let about = format!("lane {lane}, {} {}: its history is the head", feed.remote, feed.token);
-            self.event(now, "head:first", about);
-            self.begun_by = Some(BegunBy { lane, feed });
-        }
         let record = Chain {
             branch,
             prev: before,
             period: hash.clone(),
-            opening_label,
-            label,
-            seq: ready.seq,
-            count: ready.count,
-            marker: ready.marker,
+            opening_label: link.opening_label,
+            label: link.label,
+            seq,
+            count,
+            marker: link.marker,
             parent,
             id: header.id(),
             ops_hash,
-            pieces: ready.pieces.clone(),
+            pieces: link.pieces,
             head,
-            hole: behind_hole,
+            hole: link.behind_hole,
             at_ms: now,
         };
-        self.chain_record(record, fx);
+        let node = self.chain_record(record, fx);
         if !head {
             self.weigh(now, fx);
         }
-        Ok(())
+        node
     }
 
     /// The verdict that bars everything behind this batch.
@@ -257,7 +322,7 @@ impl Core {
     }
 
     /// The branch that a new batch after `before` extends, and its birth if it is a new one.
-    fn branch_for(
+    pub(super) fn branch_for(
         &self,
         before: Option<Node>,
         behind_hole: bool,

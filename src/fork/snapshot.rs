@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 /// First bytes of a snapshot.
 const MAGIC: [u8; 4] = *b"HGLS";
 /// Format of the ledger's bytes. Another one is not read: the journal is.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 5;
 /// Bytes before the ledger: magic, format, crc32c of the rest.
 const HEAD_BYTES: usize = 9;
 

@@ -39,6 +39,9 @@ pub struct Status {
     /// Everything that is proven.
     #[serde(skip)]
     pub proven: Arc<Proofs>,
+    /// Documents that would fill holes.
+    #[serde(skip)]
+    pub wanted: Vec<Wanted>,
     /// Counters since the start of the process.
     pub counters: Counters,
     /// Newest events, newest last (at most [`Status::EVENTS`]).
@@ -50,6 +53,19 @@ impl Status {
     pub const PERIODS: usize = 64;
     /// Events shown.
     pub const EVENTS: usize = 256;
+}
+
+/// A document that has ops which no feed brings: that of the period before the one that this hash opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its CID.
+    pub hash: HashText,
+    /// Block of that checkpoint.
+    pub label: Option<u64>,
+    /// The period is here, its recomputation differs, and so many ops and markers of it are held: it helps if it has more.
+    pub more_than: Option<u64>,
+    /// The operator trusts it and nothing is here: the network may begin with its day.
+    pub begins: bool,
 }
 
 /// What is proven, in short.
@@ -322,6 +338,8 @@ pub struct Counters {
     pub repeated: u64,
     /// Batches parked.
     pub parked: u64,
+    /// Batches chained that no feed brought.
+    pub supplied: u64,
     /// Ops refused.
     pub refused: u64,
     /// Periods opened.

@@ -128,7 +128,7 @@ pub struct BranchState {
 }
 
 /// Where a batch with given content would stand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place<'a> {
     /// The batch before it.
     pub before: Option<Node>,
@@ -210,6 +210,21 @@ impl Tree {
     pub fn periods_of(&self, hash: &HashText) -> impl Iterator<Item = (u64, &Period)> {
         let numbers = self.by_hash.get(hash).map_or(&[][..], Vec::as_slice);
         numbers.iter().filter_map(|number| self.periods.get(number).map(|period| (*number, period)))
+    }
+
+    /// Held batches with this id in periods with this opening hash: several where histories that differ before it have
+    /// equal batches.
+    pub fn named(&self, hash: &HashText, id: BatchId) -> Vec<Node> {
+        let found = self.periods_of(hash).filter_map(|(number, period)| {
+            if period.last_id == id {
+                return Some(period.last);
+            }
+            let entries = &self.branches.get(&period.branch)?.entries;
+            let from = entries.partition_point(|entry| entry.period < number);
+            let mut own = entries.range(from..).take_while(|entry| entry.period == number);
+            own.find(|entry| entry.id == id).map(|entry| Node { branch: period.branch, version: entry.version })
+        });
+        found.collect()
     }
 
     /// Marks the periods with this hash as confirmed; whether one was.

@@ -80,7 +80,11 @@ impl Core {
         self.append(Record::Gap(record), None, fx);
         self.holes.remove(&id);
         self.event(now, "gap", format!("{id} accepted: {reason}"));
+        if hole.tail {
+            self.presume_next(hole.lane, hole.ordinal, fx);
+        }
         self.settle(now, hole.lane, hole.ordinal, bodies, fx);
+        self.settle(now, hole.lane, hole.ordinal + 1, bodies, fx);
         let chained = self.counters.chained > before;
         let first = self.stands(hole.lane).filter(|_| chained).and_then(|node| self.ledger.tree.branch(node.branch));
         Ok(GapAccepted { id, first: first.and_then(|state| state.first.as_ref().map(|first| first.1)) })
@@ -95,12 +99,17 @@ impl Core {
             first.as_deref() == Some(fork) || tip_id(*branch).is_some_and(|id| id.to_string() == fork)
         };
         let found = tree.live().find(named).and_then(|(branch, state)| Some((branch, state.first.as_ref()?.1)));
-        let Some((branch, id)) = found else { return Err(AdminError::NotFound(format!("no live fork {fork}"))) };
+        let Some((branch, id)) = found else {
+            return Err(AdminError::NotFound(format!("no live fork {fork}: the list of forks has the ids of all")));
+        };
         let head = self.ledger.head;
         let tip = tree.tip(branch).ok_or_else(|| AdminError::Gone("its batches are not held".into()))?;
         let refused = |why: &str| Err(AdminError::Refused(format!("fork {fork}: {why}")));
         if head.is_some_and(|head| tree.is_ancestor(tip, head) || head.branch == branch) {
             return refused("it is the head's history");
+        }
+        if head.is_some_and(|head| tree.links(head).iter().any(|link| link.branch == branch)) {
+            return refused("its first part is the head's history, and a fork goes as a whole: it stays");
         }
         if tree.live().any(|(_, state)| state.parent.is_some_and(|parent| parent.branch == branch)) {
             return refused("another fork stands on it: prune that one first");

@@ -48,11 +48,12 @@ pub enum Kind {
     Stands = 11,
     Proof = 12,
     Trust = 13,
+    Rebased = 14,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Piece,
         Self::Opened,
         Self::Named,
@@ -66,6 +67,7 @@ impl Kind {
         Self::Stands,
         Self::Proof,
         Self::Trust,
+        Self::Rebased,
     ];
 
     /// Kind of a record.
@@ -84,6 +86,7 @@ impl Kind {
             Record::Stands(_) => Self::Stands,
             Record::Proof(_) => Self::Proof,
             Record::Trust(_) => Self::Trust,
+            Record::Rebased(_) => Self::Rebased,
         }
     }
 
@@ -108,6 +111,7 @@ pub(super) fn write_meta(record: &Record, into: &mut Vec<u8>) -> Result<(), Jour
         Record::Stands(inner) => cbor(inner, into),
         Record::Proof(inner) => cbor(inner, into),
         Record::Trust(inner) => cbor(inner, into),
+        Record::Rebased(inner) => cbor(inner, into),
     }
 }
 
@@ -132,6 +136,7 @@ pub(super) fn read_meta(kind: Kind, meta: &[u8]) -> Result<Record, JournalError>
         Kind::Stands => Record::Stands(from_cbor(kind, meta)?),
         Kind::Proof => Record::Proof(from_cbor(kind, meta)?),
         Kind::Trust => Record::Trust(from_cbor(kind, meta)?),
+        Kind::Rebased => Record::Rebased(from_cbor(kind, meta)?),
     })
 }
 

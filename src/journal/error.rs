@@ -94,6 +94,14 @@ pub enum JournalError {
     /// The record is not in the journal, or not durable yet.
     #[error("journal: no durable record {0}")]
     NotHeld(Lsn),
+    /// The record was there and is no longer kept.
+    #[error("journal: record {lsn} is no longer kept: the journal begins with record {first}")]
+    Trimmed {
+        /// The record.
+        lsn: Lsn,
+        /// The first that is kept.
+        first: Lsn,
+    },
     /// The record has no body.
     #[error("journal: record {0} has no body")]
     NoBody(Lsn),

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub struct Extents {
     /// Segment files in order, and how many bytes of each are written.
     pub files: Vec<(PathBuf, u64)>,
+    /// What belongs to them when the journal does not begin with record 1; each is replaced as a whole.
+    pub beside: Vec<PathBuf>,
     /// Last record in them; 0 without any.
     pub last: Lsn,
 }
@@ -22,7 +24,7 @@ pub struct Extents {
 pub fn extents(disk: &dyn Disk, data_dir: &Path, network: &str) -> Result<Extents, JournalError> {
     let folder = folder(data_dir, network)?;
     let found = survey_beside_a_writer(disk, &folder, network)?;
-    let mut extents = Extents { files: Vec::new(), last: 0 };
+    let mut extents = Extents { files: Vec::new(), beside: Vec::new(), last: 0 };
     let Some(end) = found.end else { return Ok(extents) };
     for header in found.segments.iter().filter(|header| header.first <= end.segment) {
         let path = folder.join(segment::name(header.first));
@@ -35,5 +37,8 @@ pub fn extents(disk: &dyn Disk, data_dir: &Path, network: &str) -> Result<Extent
         extents.files.push((path, bytes));
     }
     extents.last = end.last;
+    if found.segments.first().is_some_and(|header| header.first > 1) {
+        extents.beside = [super::first::NAME, super::floor::NAME].map(|name| folder.join(name)).into();
+    }
     Ok(extents)
 }

@@ -4,7 +4,7 @@
 
 use super::JournalError;
 use super::codec::{self, Kind, Place};
-use super::frame::Packer;
+use super::frame::{Frame, Packer};
 use super::shared::{MARK_EVERY, Mark};
 use crate::fork::record::{Lsn, Record};
 
@@ -80,14 +80,7 @@ impl Encoder {
 
     /// Encodes a record; nothing is numbered yet, an error leaves no trace.
     pub fn prepare(&mut self, record: &Record, body: Option<&[u8]>) -> Result<Prepared, JournalError> {
-        self.meta.clear();
-        self.frame.clear();
-        codec::write_meta(record, &mut self.meta)?;
-        if self.meta.len() > codec::MAX_META_BYTES {
-            let (bytes, limit) = (self.meta.len(), codec::MAX_META_BYTES);
-            return Err(JournalError::TooLarge { what: "meta", bytes, limit });
-        }
-        let kind = Kind::of(record);
+        let kind = self.prepare_meta(record)?;
         match body {
             Some(_) if kind != Kind::Piece => {
                 return Err(JournalError::Malformed(format!("a {kind:?} record has no body")));
@@ -97,6 +90,30 @@ impl Encoder {
             _ => {}
         }
         Ok(Prepared(kind))
+    }
+
+    /// Encodes a piece whose body is packed already.
+    pub fn prepare_packed(&mut self, record: &Record, frame: Frame<'_>) -> Result<Prepared, JournalError> {
+        let kind = self.prepare_meta(record)?;
+        if kind != Kind::Piece {
+            return Err(JournalError::Malformed(format!("a {kind:?} record has no body")));
+        }
+        if !frame.bytes().is_empty() {
+            frame.body_bytes()?;
+            self.frame.extend_from_slice(frame.bytes());
+        }
+        Ok(Prepared(kind))
+    }
+
+    fn prepare_meta(&mut self, record: &Record) -> Result<Kind, JournalError> {
+        self.meta.clear();
+        self.frame.clear();
+        codec::write_meta(record, &mut self.meta)?;
+        if self.meta.len() > codec::MAX_META_BYTES {
+            let (bytes, limit) = (self.meta.len(), codec::MAX_META_BYTES);
+            return Err(JournalError::TooLarge { what: "meta", bytes, limit });
+        }
+        Ok(Kind::of(record))
     }
 
     /// Numbers the prepared record and adds it to a group.

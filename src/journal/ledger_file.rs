@@ -29,6 +29,16 @@ pub fn save(disk: &dyn Disk, folder: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// The snapshot, when there is one that the journal (which ends at `last`) bears out.
 pub fn load(disk: &dyn Disk, folder: &Path, last: Lsn) -> io::Result<Option<Ledger>> {
+    let ledger = read(disk, folder)?;
+    if let Some(None) = ledger.as_ref().map(|ledger| ledger.as_ref().filter(|ledger| ledger.lsn <= last)) {
+        disk.remove(&folder.join(NAME))?;
+        disk.sync_dir(folder)?;
+    }
+    Ok(ledger.flatten().filter(|ledger| ledger.lsn <= last))
+}
+
+/// What is in the file, if there is one and it makes sense.
+pub(super) fn read(disk: &dyn Disk, folder: &Path) -> io::Result<Option<Option<Ledger>>> {
     let path = folder.join(NAME);
     let file = match disk.open(&path) {
         Ok(file) => file,
@@ -37,15 +47,10 @@ pub fn load(disk: &dyn Disk, folder: &Path, last: Lsn) -> io::Result<Option<Ledg
     };
     let length = file.len()?;
     if length > MAX_BYTES {
-        return Ok(None);
+        return Ok(Some(None));
     }
     let mut bytes = vec![0; length as usize];
     let read = file.read_at(0, &mut bytes)?;
     bytes.truncate(read);
-    let ledger = snapshot::from_bytes(&bytes).filter(|ledger| ledger.lsn <= last);
-    if ledger.is_none() {
-        disk.remove(&path)?;
-        disk.sync_dir(folder)?;
-    }
-    Ok(ledger)
+    Ok(Some(snapshot::from_bytes(&bytes)))
 }

@@ -7,10 +7,12 @@
 use super::JournalError;
 use super::codec::MAX_RECORD_BYTES;
 use super::disk::{Disk, File, is_full};
-use super::group::{Encoder, Group, MAX_GROUP_BYTES};
+use super::first;
+use super::frame::Frame;
+use super::group::{Encoder, Group, MAX_GROUP_BYTES, Prepared};
 use super::reader::Reader;
 use super::segment::{HEADER_BYTES, Header, MAX_NETWORK_BYTES};
-use super::shared::{Shared, State};
+use super::shared::{Form, Shared, State};
 use super::store::{Store, Tail};
 use super::survey::{End, Survey, survey};
 use super::writer::Appender;
@@ -91,11 +93,18 @@ impl Journal {
         let folder = folder(dir, &options.network)?;
         create_folders(&*disk, dir, &folder)?;
         let lock = lock(&*disk, &folder)?;
-        let survey = survey(&*disk, &folder, &options.network)?;
-        for path in &survey.unfinished {
+        let mut survey = survey(&*disk, &folder, &options.network)?;
+        if survey.first_damaged {
+            let first = survey.segments.first().map_or(1, |header| header.first);
+            first::write(&*disk, &folder, first)?;
+        }
+        // Oldest first, so that whatever dies, what is left is a beginning and no hole.
+        for path in survey.unfinished.iter().chain(&survey.leftover) {
             disk.remove(path).map_err(JournalError::io("remove", path))?;
         }
+        let floor = survey.floor.take();
         let shared = Arc::new(Shared::new(disk, folder, options.network));
+        shared.stand_on(floor);
         let mut recovered = Recovered { tip_damaged: survey.tip_damaged, ..Recovered::default() };
         let tail = match &survey.end {
             Some(end) => {
@@ -116,15 +125,25 @@ impl Journal {
     /// texts, unpacked); a full group is flushed first. [`JournalError::Full`]: nothing happened, try again later.
     pub fn append(&mut self, record: &Record, body: Option<&[u8]>) -> Result<Lsn, JournalError> {
         let prepared = self.encoder.prepare(record, body)?;
+        self.append_prepared(&prepared, body.map(|body| (body, Form::Texts)))
+    }
+
+    /// Appends a piece whose body is packed already; the frame is stored as it is.
+    pub fn append_packed(&mut self, record: &Record, frame: Frame<'_>) -> Result<Lsn, JournalError> {
+        let prepared = self.encoder.prepare_packed(record, frame)?;
+        self.append_prepared(&prepared, Some((frame.bytes(), Form::Frame)))
+    }
+
+    fn append_prepared(&mut self, prepared: &Prepared, body: Option<(&[u8], Form)>) -> Result<Lsn, JournalError> {
         if self.group.is_full() {
             self.flush()?;
         }
         if let State::Failed(reason) = &*self.store.shared().state.borrow() {
             return Err(JournalError::Failed(reason.clone()));
         }
-        let lsn = self.encoder.add(&prepared, &mut self.group);
-        if let Some(body) = body {
-            self.store.shared().remember(lsn, body);
+        let lsn = self.encoder.add(prepared, &mut self.group);
+        if let Some((body, form)) = body {
+            self.store.shared().remember(lsn, body, form);
         }
         Ok(lsn)
     }

@@ -5,10 +5,11 @@
 
 use super::JournalError;
 use super::codec::Kind;
+use super::floor::Floor;
 use super::frame::Frame;
 use super::scan::{Entry, Scan, Start, Step};
 use super::segment::HEADER_BYTES;
-use super::shared::{MARK_EVERY, Mark, Shared, State};
+use super::shared::{Form, MARK_EVERY, Mark, Shared, State};
 use crate::fork::record::{Lsn, Record};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -45,6 +46,25 @@ impl Reader {
         self.shared.state.subscribe()
     }
 
+    /// The first record that is kept; 1 in an empty journal.
+    pub fn first(&self) -> Lsn {
+        self.shared.first()
+    }
+
+    /// What the journal stands on, when its beginning was removed or may be.
+    pub fn floor(&self) -> Option<Arc<Floor>> {
+        self.shared.floor()
+    }
+
+    /// The network.
+    pub fn network(&self) -> &str {
+        &self.shared.network
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Segment files.
     pub fn segments(&self) -> u64 {
         self.shared.segments()
@@ -65,9 +85,12 @@ impl Reader {
     /// The body of a piece, unpacked to the end of `into`.
     pub fn body_into(&self, lsn: Lsn, into: &mut Vec<u8>) -> Result<(), JournalError> {
         if lsn <= *self.shared.durable.borrow()
-            && let Some(body) = self.shared.recent(lsn)
+            && let Some((body, form)) = self.shared.recent(lsn)
         {
-            into.extend_from_slice(&body);
+            match form {
+                Form::Frame if !body.is_empty() => Frame::new(&body).unpack_into(into)?,
+                _ => into.extend_from_slice(&body),
+            }
             return Ok(());
         }
         self.with_entry(lsn, |entry| match entry.frame {
@@ -90,11 +113,16 @@ impl Reader {
         self.with_entry(lsn, |entry| entry.record())
     }
 
-    fn with_entry<T>(
+    pub(super) fn with_entry<T>(
         &self,
         lsn: Lsn,
         look: impl FnOnce(Entry<'_>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
+        let first = self.shared.first();
+        if lsn < first && lsn > 0 {
+            let kept = self.shared.floor().map_or(Ok(None), |floor| floor.record(lsn))?;
+            return look(Entry::of(&kept.ok_or(JournalError::Trimmed { lsn, first })?, lsn)?);
+        }
         let mut walk = self.walk.lock().unwrap_or_else(PoisonError::into_inner);
         let cursor = walk.get_or_insert_with(|| Cursor::new(self.shared.clone(), lsn, WALK_BLOCK));
         cursor.seek(lsn);
@@ -131,7 +159,18 @@ impl Cursor {
         if self.next > self.durable && !self.look_for_more() {
             return Ok(None);
         }
-        while self.scan_next()? <= self.next {}
+        loop {
+            match self.scan_next() {
+                Ok(after) if after > self.next => break,
+                Ok(_) => {}
+                Err(error) => {
+                    // Retention may have taken what was being read.
+                    let (lsn, first) = (self.next, self.shared.first());
+                    self.scan = None;
+                    return Err(if lsn < first { JournalError::Trimmed { lsn, first } } else { error });
+                }
+            }
+        }
         self.next += 1;
         Ok(self.scan.as_ref().and_then(|(_, scan)| scan.entry()))
     }
@@ -164,7 +203,11 @@ impl Cursor {
         let (segment, scan) = match &mut self.scan {
             Some((segment, scan)) => (*segment, scan),
             None => {
-                let (segment, start) = self.shared.locate(self.next).ok_or(JournalError::NotHeld(self.next))?;
+                let (lsn, first) = (self.next, self.shared.first());
+                let (segment, start) = self.shared.locate(lsn).ok_or(match lsn {
+                    0 => JournalError::NotHeld(0),
+                    _ => JournalError::Trimmed { lsn, first },
+                })?;
                 let scan = self.shared.scan(segment, start, self.block)?;
                 (segment, &mut self.scan.insert((segment, scan)).1)
             }

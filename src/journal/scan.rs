@@ -25,9 +25,23 @@ pub struct Entry<'a> {
     /// Bytes that it takes in the segment.
     pub bytes: usize,
     pub(super) meta: &'a [u8],
+    /// The whole record.
+    pub(super) raw: &'a [u8],
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// Reads a record that was kept by itself, with no others around it.
+    pub(super) fn of(raw: &'a [u8], lsn: Lsn) -> Result<Self, JournalError> {
+        let head = raw.first_chunk().ok_or("cut short").and_then(Head::parse);
+        let head = head.and_then(|head| match head.place.lsn == lsn && head.covers(raw) {
+            true => Ok(head),
+            false => Err("not that record, or its checksum is wrong"),
+        });
+        let head = head.map_err(|what| JournalError::Malformed(format!("record {lsn}: {what}")))?;
+        let (meta, frame) = head.split(raw);
+        Ok(Self { lsn, kind: head.kind, frame: frame.map(Frame::new), offset: 0, bytes: raw.len(), meta, raw })
+    }
+
     /// Decodes it (the body is not unpacked).
     pub fn record(&self) -> Result<Record, JournalError> {
         super::codec::read_meta(self.kind, self.meta)
@@ -163,6 +177,7 @@ impl Scan {
             offset: self.base + at as u64,
             bytes: record.len(),
             meta,
+            raw: record,
         })
     }
 

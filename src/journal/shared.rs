@@ -6,6 +6,7 @@
 use super::JournalError;
 use super::codec::MAX_RECORD_BYTES;
 use super::disk::{Disk, File};
+use super::floor::Floor;
 use super::scan::{Scan, Start};
 use super::segment;
 use crate::fork::record::Lsn;
@@ -60,12 +61,23 @@ pub(super) struct Shared {
     pub state: watch::Sender<State>,
     segments: RwLock<BTreeMap<Lsn, Known>>,
     files: Mutex<VecDeque<(Lsn, Arc<dyn File>)>>,
+    /// What the journal stands on, when its beginning was removed or may be.
+    floor: RwLock<Option<Arc<Floor>>>,
     recent: Mutex<Recent>,
+}
+
+/// How a body is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the texts.
+    Texts,
+    /// As the frame that it came in.
+    Frame,
 }
 
 #[derive(Default)]
 struct Recent {
-    bodies: VecDeque<(Lsn, Arc<[u8]>)>,
+    bodies: VecDeque<(Lsn, Arc<[u8]>, Form)>,
     bytes: usize,
 }
 
@@ -79,6 +91,7 @@ impl Shared {
             state: watch::Sender::new(State::Running),
             segments: RwLock::default(),
             files: Mutex::default(),
+            floor: RwLock::default(),
             recent: Mutex::default(),
         }
     }
@@ -122,6 +135,37 @@ impl Shared {
     /// How many segments there are.
     pub fn segments(&self) -> u64 {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
+    /// The first record that is kept (1 in an empty journal).
+    pub fn first(&self) -> Lsn {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.first_key_value().map_or(1, |(first, _)| *first)
+    }
+
+    /// First records of all segments.
+    pub fn firsts(&self) -> Vec<Lsn> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Forgets the segments before this one; they are named here.
+    pub fn forget_before(&self, first: Lsn) -> Vec<Lsn> {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = segments.split_off(&first);
+        let gone = std::mem::replace(&mut *segments, kept);
+        drop(segments);
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(segment, _)| *segment >= first);
+        gone.into_keys().collect()
+    }
+
+    /// What the journal stands on.
+    pub fn floor(&self) -> Option<Arc<Floor>> {
+        self.floor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The journal stands on this from here on.
+    pub fn stand_on(&self, floor: Option<Floor>) {
+        *self.floor.write().unwrap_or_else(PoisonError::into_inner) = floor.map(Arc::new);
     }
 
     /// The segment that holds a record, and the nearest known place before it.
@@ -168,26 +212,27 @@ impl Shared {
     }
 
     /// Keeps a body that was just appended; readers get it once it is durable.
-    pub fn remember(&self, lsn: Lsn, body: &[u8]) {
+    pub fn remember(&self, lsn: Lsn, body: &[u8], form: Form) {
         if body.len() > MAX_RECENT_BYTES / 8 {
             return;
         }
         let body: Arc<[u8]> = body.into();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.bytes += body.len();
-        recent.bodies.push_back((lsn, body));
+        recent.bodies.push_back((lsn, body, form));
         while recent.bytes > MAX_RECENT_BYTES
-            && let Some((_, body)) = recent.bodies.pop_front()
+            && let Some((_, body, _)) = recent.bodies.pop_front()
         {
             recent.bytes -= body.len();
         }
     }
 
     /// A body that was appended not long ago.
-    pub fn recent(&self, lsn: Lsn) -> Option<Arc<[u8]>> {
+    pub fn recent(&self, lsn: Lsn) -> Option<(Arc<[u8]>, Form)> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = recent.bodies.binary_search_by_key(&lsn, |(lsn, _)| *lsn).ok()?;
-        Some(recent.bodies[at].1.clone())
+        let at = recent.bodies.binary_search_by_key(&lsn, |(lsn, ..)| *lsn).ok()?;
+        let (_, body, form) = &recent.bodies[at];
+        Some((body.clone(), *form))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Looking at a journal's folder without changing it: what is there, where it ends, and whether it is whole.
 //!
 //! *Always holds:* a bad record is called damage when anything shows that it had been durable: a record of a later
-//! group behind it, a later segment, or the `tip` file. Otherwise it is a write that a power cut tore.
+//! group behind it, a later segment, or the `tip` file. Otherwise it is a write that a power cut tore. A journal begins
+//! with record 1, or where its `first` file says and its floor bears that out.
 
 use super::JournalError;
 use super::codec::{HEAD_BYTES, Head, MAGIC};
 use super::disk::{Disk, File};
+use super::first;
+use super::floor::Floor;
 use super::scan::{Scan, Start, Step};
 use super::segment::{self, HEADER_BYTES, Header, UNFINISHED};
 use super::shared::{MARK_EVERY, Mark};
@@ -17,6 +20,8 @@ use std::sync::Arc;
 
 /// Bytes read at a time.
 const BLOCK: usize = 1024 * 1024;
+/// How often a survey begins anew because a segment went while it looked.
+const GONE_TRIES: u32 = 8;
 
 /// What is in a folder.
 #[derive(Default)]
@@ -31,6 +36,12 @@ pub(super) struct Survey {
     pub tip_damaged: bool,
     /// Files that were never finished.
     pub unfinished: Vec<PathBuf>,
+    /// Segments before the first one that is kept: they were about to be removed.
+    pub leftover: Vec<PathBuf>,
+    /// What the journal stands on.
+    pub floor: Option<Floor>,
+    /// Whether there is a `first` file that cannot be read; the segments say it too.
+    pub first_damaged: bool,
 }
 
 /// Where the log ends.
@@ -53,6 +64,22 @@ pub(super) struct End {
 
 /// Looks at a folder. A folder that is not there is an empty journal.
 pub(super) fn survey(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Survey, JournalError> {
+    let mut survey = look(disk, folder, network)?;
+    find_beginning(&mut survey, disk, folder, network)?;
+    check_segments(&survey, folder)?;
+    survey.end = find_end(disk, folder, &survey)?;
+    Ok(survey)
+}
+
+/// Looks at segments that may begin anywhere.
+pub(super) fn survey_part(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Survey, JournalError> {
+    let mut survey = look(disk, folder, network)?;
+    survey.end = find_end(disk, folder, &survey)?;
+    Ok(survey)
+}
+
+/// What is in a folder, not judged.
+fn look(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Survey, JournalError> {
     let mut survey = Survey::default();
     // Before the segments: when a writer is at work they may only be further than it says.
     match Tip::read(disk, folder)? {
@@ -74,8 +101,6 @@ pub(super) fn survey(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Su
         }
     }
     survey.segments.sort_by_key(|header| header.first);
-    check_segments(&survey, folder)?;
-    survey.end = find_end(disk, folder, &survey)?;
     Ok(survey)
 }
 
@@ -83,8 +108,13 @@ pub(super) fn survey(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Su
 /// another place each time.
 pub(super) fn survey_beside_a_writer(disk: &dyn Disk, folder: &Path, network: &str) -> Result<Survey, JournalError> {
     let mut before = None;
+    let mut gone = 0;
     loop {
         match survey(disk, folder, network) {
+            // Retention takes segments away meanwhile.
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && gone < GONE_TRIES => {
+                gone += 1;
+            }
             Err(JournalError::Damage { lsn, .. }) if before.is_none_or(|before| before < lsn) => before = Some(lsn),
             found => return found,
         }
@@ -101,18 +131,49 @@ fn read_header(disk: &dyn Disk, path: &Path, network: &str) -> Result<Header, Jo
     Ok(header)
 }
 
-/// The first segment and the one that the tip names have to be there.
-fn check_segments(survey: &Survey, folder: &Path) -> Result<(), JournalError> {
-    let missing = |lsn: Lsn| JournalError::Damage {
+/// Where the journal begins, and whether what it stands on reaches up to there.
+fn find_beginning(survey: &mut Survey, disk: &dyn Disk, folder: &Path, network: &str) -> Result<(), JournalError> {
+    let floor = Floor::open(disk, folder, network);
+    let said = first::read(disk, folder)?;
+    survey.first_damaged = said == first::Found::Damaged;
+    let Some(found) = survey.segments.first().map(|header| header.first) else {
+        // Segments are there before either of these is.
+        let late = matches!(said, first::Found::At(_)) || floor?.is_some();
+        return if late { Err(missing(folder, 1)) } else { Ok(()) };
+    };
+    let first = match said {
+        first::Found::At(first) => first,
+        first::Found::Damaged => found,
+        first::Found::Nothing => 1,
+    };
+    let kept = survey.segments.partition_point(|header| header.first < first);
+    survey.leftover = survey.segments.drain(..kept).map(|header| folder.join(segment::name(header.first))).collect();
+    if survey.segments.first().is_none_or(|header| header.first != first) {
+        return Err(missing(folder, first));
+    }
+    // Before the first removal it is only a preparation.
+    survey.floor = if first > 1 { floor? } else { floor.unwrap_or(None) };
+    if first > 1 && survey.floor.as_ref().is_none_or(|floor| floor.reach() + 1 < first) {
+        let what = "the journal begins late, and no floor reaches up to there".into();
+        return Err(JournalError::Damage { segment: folder.join(super::floor::NAME), offset: 0, lsn: first, what });
+    }
+    // One from before what was removed says nothing any more.
+    survey.tip = survey.tip.filter(|tip| tip.segment >= first);
+    Ok(())
+}
+
+fn missing(folder: &Path, lsn: Lsn) -> JournalError {
+    JournalError::Damage {
         segment: folder.join(segment::name(lsn)),
         offset: 0,
         lsn,
         what: "the segment is missing".into(),
-    };
-    let first = survey.segments.first().map(|header| header.first);
-    if first.is_some_and(|first| first != 1) {
-        return Err(missing(1));
     }
+}
+
+/// The segment that the tip names has to be there.
+fn check_segments(survey: &Survey, folder: &Path) -> Result<(), JournalError> {
+    let missing = |lsn: Lsn| missing(folder, lsn);
     let Some(tip) = survey.tip else { return Ok(()) };
     if survey.segments.iter().any(|header| header.first == tip.segment) {
         return Ok(());

@@ -6,15 +6,16 @@
 //! *Always holds:* the machine's LSNs are the journal's; an order is answered when what it decided is durable; when the
 //! journal fails, the task ends with its reason and nothing more is decided.
 
-use super::{Appender, Journal, JournalError, Options, Reader, Recovered, State, disk::Disk, ledger_file};
+use super::{Appender, Frame, Journal, JournalError, Options, Reader, Recovered, State, disk::Disk, ledger_file};
 use crate::feed::message::{FeedId, FromCore, ToCore};
 use crate::fork::admin::Admin;
 use crate::fork::ledger::Ledger;
-use crate::fork::machine::{Bodies, Core, Effects, Limits};
+use crate::fork::machine::{Bodies, Body, Core, Effects, Limits};
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
 use crate::fork::snapshot;
 use crate::fork::status::Status;
+use crate::fork::supply::Order;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub struct Setup {
     pub rules: Rules,
     /// Bounds of the fork machine.
     pub limits: Limits,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
 }
 
 /// What the task takes.
@@ -53,6 +56,8 @@ pub struct Inlets {
     pub feeds: mpsc::Receiver<ToCore>,
     /// From the operator.
     pub orders: mpsc::Receiver<Admin>,
+    /// Content that no feed brought. Feeds come first: what is live never waits behind history.
+    pub supplies: mpsc::Receiver<Order>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -85,9 +90,11 @@ impl CoreTask {
     /// Opens the journal in the data folder and takes up what it says.
     pub fn open(disk: Arc<dyn Disk>, data_dir: &Path, setup: Setup) -> Result<Self, JournalError> {
         let folder = super::folder(data_dir, &setup.network)?;
-        let (journal, recovered) = Journal::open(disk.clone(), data_dir, Options::new(&setup.network))?;
+        let options = Options { segment_bytes: setup.segment_bytes, ..Options::new(&setup.network) };
+        let (journal, recovered) = Journal::open(disk.clone(), data_dir, options)?;
         let known = ledger_file::load(&*disk, &folder, recovered.last);
-        let known = known.map_err(JournalError::io("read the ledger in", &folder))?.unwrap_or_default();
+        let known = known.map_err(JournalError::io("read the ledger in", &folder))?;
+        let known = begin(&journal.reader(), known)?;
         let snapshot = known.lsn;
         let ledger = replay(&journal.reader(), known, recovered.last)?;
         let core = Core::new(setup.network, setup.rules, setup.limits, ledger);
@@ -175,6 +182,13 @@ impl CoreTask {
                     room = Box::pin(self.appender.room());
                     has_room = false;
                 }
+                Some(order) = inlets.supplies.recv(), if has_room => {
+                    self.supply(order, &mut effects)?;
+                    self.snapshot();
+                    (stale, heard) = (true, Instant::now());
+                    room = Box::pin(self.appender.room());
+                    has_room = false;
+                }
                 () = tokio::time::sleep(wake) => {}
             }
         }
@@ -225,7 +239,11 @@ impl CoreTask {
     /// Records first, then messages: a session may say nothing that is not at least on its way into the journal.
     fn perform(&mut self, effects: &mut Effects) -> Result<(), JournalError> {
         for (lsn, record, body) in effects.records.drain(..) {
-            let written = self.appender.append(&record, body.as_deref())?;
+            let written = match body {
+                Some(Body::Texts(texts)) => self.appender.append(&record, Some(&texts))?,
+                Some(Body::Frame(frame)) => self.appender.append_packed(&record, Frame::new(&frame))?,
+                None => self.appender.append(&record, None)?,
+            };
             if written != lsn {
                 return Err(JournalError::Failed(format!("record {lsn} became {written}: ledger and journal differ")));
             }
@@ -237,6 +255,13 @@ impl CoreTask {
                 self.outboxes.remove(&feed);
             }
         }
+        Ok(())
+    }
+
+    fn supply(&mut self, Order { supply, reply }: Order, effects: &mut Effects) -> Result<(), JournalError> {
+        let done = self.core.supply(now_ms(), supply, &mut self.bodies, effects);
+        self.perform(effects)?;
+        self.answer_when_durable(reply, done);
         Ok(())
     }
 
@@ -267,6 +292,15 @@ impl CoreTask {
                 let done = self.core.prune(now, &fork, &reason, effects);
                 self.perform(effects)?;
                 self.answer_when_durable(reply, done);
+            }
+            Admin::Holds { hashes, reply } => {
+                let held = self.core.holds_periods(&hashes);
+                self.answer_when_durable(reply, Ok(held));
+            }
+            Admin::Rebased { base, reply } => {
+                self.core.rebased(now, base, effects);
+                self.perform(effects)?;
+                self.answer_when_durable(reply, Ok(()));
             }
             Admin::Proven { proof, reply } => {
                 let taken = self.core.proven(now, *proof, effects);
@@ -303,6 +337,17 @@ fn save(disk: &dyn Disk, folder: &Path, ledger: &Ledger) {
 fn report(saved: std::io::Result<()>, folder: &Path) {
     if let Err(error) = saved {
         tracing::warn!(%error, folder = %folder.display(), "no snapshot of the ledger");
+    }
+}
+
+/// The ledger from which a journal can be replayed: one that is known, or what the journal stands on.
+pub fn begin(reader: &Reader, known: Option<Ledger>) -> Result<Ledger, JournalError> {
+    if let Some(known) = known.filter(|known| known.lsn + 1 >= reader.first()) {
+        return Ok(known);
+    }
+    match reader.floor().filter(|_| reader.first() > 1) {
+        Some(floor) => floor.ledger(),
+        None => Ok(Ledger::default()),
     }
 }
 

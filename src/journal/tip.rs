@@ -4,7 +4,7 @@
 
 use super::JournalError;
 use super::disk::Disk;
-use super::segment::unfinished;
+use super::whole::replace;
 use crate::fork::record::Lsn;
 use std::io;
 use std::path::Path;
@@ -70,13 +70,7 @@ impl Tip {
 
     /// Replaces the file, durable when this returns.
     pub fn write(self, disk: &dyn Disk, folder: &Path) -> Result<(), JournalError> {
-        let path = folder.join(NAME);
-        let next = unfinished(&path);
-        let file = disk.create(&next).map_err(JournalError::io("create", &next))?;
-        file.write_at(0, &self.to_bytes()).map_err(JournalError::io("write", &next))?;
-        file.sync().map_err(JournalError::sync(&next))?;
-        disk.rename(&next, &path).map_err(JournalError::io("rename", &next))?;
-        disk.sync_dir(folder).map_err(JournalError::sync(folder))
+        replace(disk, folder, NAME, &self.to_bytes())
     }
 }
 

@@ -5,12 +5,14 @@
 use super::JournalError;
 use super::codec::Kind;
 use super::disk::Disk;
+use super::first;
+use super::floor::{self, Floor};
 use super::log::folder;
 use super::reader::Reader;
 use super::scan::{Entry, Scan, Start, Step};
 use super::segment::{self, HEADER_BYTES, Header};
 use super::shared::Shared;
-use super::survey::survey_beside_a_writer;
+use super::survey::{Survey, survey_beside_a_writer, survey_part};
 use crate::fork::record::{Lsn, Record};
 use serde::Serialize;
 use std::io;
@@ -46,6 +48,8 @@ pub struct Report {
     pub records: u64,
     /// Bodies unpacked and compared with their hash.
     pub bodies: u64,
+    /// First record that is kept.
+    pub first: Lsn,
     /// Last whole record.
     pub last: Lsn,
     /// Bytes of a torn write behind it, which the next start cuts off. No damage.
@@ -98,11 +102,14 @@ pub fn networks(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, JournalError
 /// what is wrong with the journal is in the report.
 pub fn verify(disk: &dyn Disk, dir: &Path, network: &str) -> Result<Report, JournalError> {
     let folder = folder(dir, network)?;
-    let mut report = Report { network: network.into(), ..Report::default() };
+    let mut report = Report { network: network.into(), first: 1, ..Report::default() };
     let names = disk.list(&folder).map_err(JournalError::io("list", &folder))?;
-    let first = folder.join(segment::name(1));
-    let mut reached = Some(Reached { segment: first, offset: 0, next: 1, crc: 0, why: "the segment is missing" });
-    for first in names.iter().filter_map(|name| segment::first_lsn(name)) {
+    let begin = beginning(disk, &folder, &names, &mut report)?;
+    report.first = begin;
+    let missing = folder.join(segment::name(1));
+    let mut reached = Some(Reached { segment: missing, offset: 0, next: 1, crc: 0, why: "the segment is missing" });
+    reached = reached.filter(|_| begin == 1);
+    for first in names.iter().filter_map(|name| segment::first_lsn(name)).filter(|first| *first >= begin) {
         report.segments += 1;
         let path = folder.join(segment::name(first));
         reached = verify_segment(disk, &path, first, reached, &mut report)?;
@@ -118,6 +125,30 @@ pub fn verify(disk: &dyn Disk, dir: &Path, network: &str) -> Result<Report, Jour
         }
     }
     Ok(report)
+}
+
+/// The first record that is kept, after a look at what the journal stands on.
+fn beginning(
+    disk: &dyn Disk,
+    folder: &Path,
+    names: &[std::ffi::OsString],
+    report: &mut Report,
+) -> Result<Lsn, JournalError> {
+    let floor = match Floor::open(disk, folder, &report.network) {
+        Ok(floor) => floor,
+        Err(error) => {
+            report.find_error(&folder.join(floor::NAME), 0, error);
+            None
+        }
+    };
+    if let Some(Err(error)) = floor.map(|floor| floor.check()) {
+        report.find_error(&folder.join(floor::NAME), 0, error);
+    }
+    Ok(match first::read(disk, folder)? {
+        first::Found::At(first) => first,
+        first::Found::Nothing => 1,
+        first::Found::Damaged => names.iter().find_map(|name| segment::first_lsn(name)).unwrap_or(1),
+    })
 }
 
 /// How far the walk got.
@@ -179,19 +210,24 @@ fn verify_segment(
 }
 
 fn verify_record(entry: &Entry<'_>, report: &mut Report) -> Result<(), JournalError> {
+    report.bodies += u64::from(entry.kind == Kind::Piece);
+    check_record(entry).map(drop)
+}
+
+/// Checks a record's form and, of a piece, the body, which is given.
+pub(super) fn check_record(entry: &Entry<'_>) -> Result<Option<Vec<u8>>, JournalError> {
     let Record::Piece(piece) = entry.record()? else {
         return match entry.frame {
-            None => Ok(()),
+            None => Ok(None),
             Some(_) => Err(JournalError::Malformed("a body where none belongs".into())),
         };
     };
     let body = entry.frame.map(|frame| frame.unpack()).transpose()?.unwrap_or_default();
-    report.bodies += 1;
     if *blake3::hash(&body).as_bytes() != piece.ops_hash {
         return Err(JournalError::Malformed("the body's hash is not the one recorded".into()));
     }
     match texts_in(&body) {
-        Some(count) if count == u64::from(piece.count) => Ok(()),
+        Some(count) if count == u64::from(piece.count) => Ok(Some(body)),
         Some(count) => Err(JournalError::Malformed(format!("{count} op texts, {} recorded", piece.count))),
         None => Err(JournalError::Malformed("the body is not a sequence of texts".into())),
     }
@@ -256,7 +292,7 @@ pub fn stat(disk: Arc<dyn Disk>, dir: &Path, network: &str) -> Result<Stat, Jour
         body_bytes: 0,
         compression: 1.0,
     };
-    let mut cursor = reader.records(1);
+    let mut cursor = reader.records(reader.first());
     while let Some(entry) = cursor.read()? {
         stat.first = if stat.first == 0 { entry.lsn } else { stat.first };
         stat.bytes += entry.bytes as u64;
@@ -277,11 +313,23 @@ pub fn stat(disk: Arc<dyn Disk>, dir: &Path, network: &str) -> Result<Stat, Jour
 }
 
 impl Reader {
+    /// Reads segments that begin anywhere: what was staged to be put behind a journal.
+    pub(super) fn part(disk: Arc<dyn Disk>, dir: &Path, network: &str) -> Result<Self, JournalError> {
+        let folder = folder(dir, network)?;
+        let found = survey_part(&*disk, &folder, network)?;
+        Ok(Self::of(disk, folder, network, found))
+    }
+
     /// Reads a journal that this process does not write, up to its last whole record. A damaged one is refused.
     pub fn offline(disk: Arc<dyn Disk>, dir: &Path, network: &str) -> Result<Self, JournalError> {
         let folder = folder(dir, network)?;
         let found = survey_beside_a_writer(&*disk, &folder, network)?;
+        Ok(Self::of(disk, folder, network, found))
+    }
+
+    fn of(disk: Arc<dyn Disk>, folder: PathBuf, network: &str, found: Survey) -> Self {
         let shared = Shared::new(disk, folder, network.into());
+        shared.stand_on(found.floor);
         for header in &found.segments {
             shared.add_segment(header.first, header.prev, None);
         }
@@ -289,6 +337,6 @@ impl Reader {
             shared.extend(end.segment, end.offset, end.marks);
             shared.durable.send_replace(end.last);
         }
-        Ok(Self::new(Arc::new(shared)))
+        Self::new(Arc::new(shared))
     }
 }

@@ -6,10 +6,11 @@
 //! has ended.
 
 use super::JournalError;
-use super::group::{Encoder, Group};
+use super::frame::Frame;
+use super::group::{Encoder, Group, Prepared};
 use super::log::Journal;
 use super::reader::Reader;
-use super::shared::{Shared, State};
+use super::shared::{Form, Shared, State};
 use super::store::Store;
 use crate::fork::record::{Lsn, Record};
 use std::future::Future;
@@ -87,6 +88,16 @@ impl Appender {
     /// full: see [`Self::room`]. After a failure of the writer: [`JournalError::Failed`].
     pub fn append(&mut self, record: &Record, body: Option<&[u8]>) -> Result<Lsn, JournalError> {
         let prepared = self.encoder.prepare(record, body)?;
+        self.append_prepared(&prepared, body.map(|body| (body, Form::Texts)))
+    }
+
+    /// Appends a piece whose body is packed already; the frame is stored as it is.
+    pub fn append_packed(&mut self, record: &Record, frame: Frame<'_>) -> Result<Lsn, JournalError> {
+        let prepared = self.encoder.prepare_packed(record, frame)?;
+        self.append_prepared(&prepared, Some((frame.bytes(), Form::Frame)))
+    }
+
+    fn append_prepared(&mut self, prepared: &Prepared, body: Option<(&[u8], Form)>) -> Result<Lsn, JournalError> {
         let mut queue = self.link.lock();
         while queue.group.is_full() && !queue.ended {
             queue = self.link.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -94,13 +105,13 @@ impl Appender {
         if queue.ended || self.shared.has_failed() {
             return Err(ended(&self.shared));
         }
-        let lsn = self.encoder.add(&prepared, &mut queue.group);
+        let lsn = self.encoder.add(prepared, &mut queue.group);
         if queue.idle {
             self.link.work.notify_one();
         }
         drop(queue);
-        if let Some(body) = body {
-            self.shared.remember(lsn, body);
+        if let Some((body, form)) = body {
+            self.shared.remember(lsn, body, form);
         }
         Ok(lsn)
     }

@@ -135,7 +135,8 @@ fn read(
         | Kind::Same
         | Kind::Stands
         | Kind::Proof
-        | Kind::Trust => Ok((None, None)),
+        | Kind::Trust
+        | Kind::Rebased => Ok((None, None)),
         Kind::Chain => {
             let record = entry.record()?;
             let Record::Chain(chain) = &record else { return Ok((Some(record), None)) };

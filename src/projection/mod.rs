@@ -9,6 +9,7 @@
 mod ahead;
 pub mod base;
 pub mod open;
+pub mod picture;
 pub mod state;
 pub mod task;
 pub mod verify;

@@ -7,8 +7,12 @@
 //! *Always holds:* a store that can be read is never set aside; at most one is kept aside, the last.
 
 use super::base::Base;
+use super::picture::{self, PictureError};
 use super::state::kv::{Fjall, KvError, Tuning};
 use super::state::{State, StateError};
+use crate::fork::record::Lsn;
+use crate::journal::Floor;
+use crate::journal::trim::Beginning;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -35,20 +39,56 @@ pub fn find(folder: &Path, tuning: Tuning) -> Result<Found, StateError> {
     }
 }
 
-/// Opens (or makes) the store in `folder`, on the base in `base`; says so in the log when it has to begin anew.
-pub fn open(folder: &Path, tuning: Tuning, base: Option<Base>) -> Result<State<Fjall>, StateError> {
+/// Opens (or makes) the store in `folder`, on the base in `base`, for a journal that begins as `beginning` says; says so in
+/// the log when it has to begin anew.
+pub fn open(
+    folder: &Path,
+    tuning: Tuning,
+    base: Option<Base>,
+    beginning: &Beginning,
+) -> Result<State<Fjall>, StateError> {
     let mut state = readable(folder, tuning)?;
+    let first = beginning.first;
+    if state.cursor() + 1 < first {
+        let applied = state.cursor();
+        tracing::warn!(folder = %folder.display(), applied, first, "the journal begins behind the state: it is made of the journal's floor");
+        drop(state);
+        state = of_floor(folder, tuning, beginning.floor.as_ref(), first)?;
+    }
     let wanted = base.as_ref().map(|base| base.hash.to_string());
-    if state.base_hash()? != wanted && state.cursor() > 0 {
+    let made = state.base_hash()?;
+    if made != wanted && state.cursor() > 0 {
+        if first > 1 {
+            return Err(StateError::Late { first, made });
+        }
         drop(state);
         tracing::warn!(folder = %folder.display(), base = wanted, "the state was made with another base: it is rebuilt from the journal");
-        std::fs::remove_dir_all(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?;
+        remove(folder)?;
         state = State::open(folder, tuning)?;
     }
     if let Some(base) = base {
         state.stand_on_base(base)?;
     }
     Ok(state)
+}
+
+fn remove(folder: &Path) -> Result<(), StateError> {
+    Ok(std::fs::remove_dir_all(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?)
+}
+
+fn of_floor(folder: &Path, tuning: Tuning, floor: Option<&Floor>, first: Lsn) -> Result<State<Fjall>, StateError> {
+    let floor = floor.ok_or(StateError::Order { lsn: first, what: "the journal begins late, and has no floor" })?;
+    remove(folder)?;
+    picture::state_on(floor, Fjall::open(folder, tuning)?).map_err(StateError::from)
+}
+
+impl From<PictureError> for StateError {
+    fn from(error: PictureError) -> Self {
+        match error {
+            PictureError::State(error) => error,
+            PictureError::Journal(error) => Self::Floor(Box::new(error)),
+        }
+    }
 }
 
 fn readable(folder: &Path, tuning: Tuning) -> Result<State<Fjall>, StateError> {
@@ -94,9 +134,16 @@ fn is_unreadable(error: &StateError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{aside, open};
+    use super::aside;
+    use crate::journal::trim::Beginning;
+    use crate::projection::state::State;
+    use crate::projection::state::StateError;
     use crate::projection::state::kv::Tuning;
     use std::path::Path;
+
+    fn open(folder: &Path) -> Result<State, StateError> {
+        super::open(folder, Tuning::default(), None, &Beginning { first: 1, floor: None })
+    }
 
     fn files(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -109,8 +156,8 @@ mod tests {
     fn an_unreadable_store_is_set_aside_and_a_locked_one_is_not() {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("spkcc_");
-        let state = open(&folder, Tuning::default(), None).unwrap();
-        assert!(open(&folder, Tuning::default(), None).is_err(), "locked");
+        let state = open(&folder).unwrap();
+        assert!(open(&folder).is_err(), "locked");
         assert!(!aside(&folder).exists());
         drop(state);
         for round in 0..2 {
@@ -119,7 +166,7 @@ mod tests {
             for file in all.iter().filter(|file| !file.ends_with("lock")) {
                 std::fs::write(file, format!("nothing of sense {round}")).unwrap();
             }
-            let state = open(&folder, Tuning::default(), None).unwrap();
+            let state = open(&folder).unwrap();
             assert_eq!(state.cursor(), 0);
             assert!(aside(&folder).is_dir());
         }

@@ -34,16 +34,18 @@ pub enum ProjectionError {
     State(#[from] StateError),
 }
 
-/// Feeds the state until it is stopped; then leaves it so that the next start is quick.
+/// Feeds the state until it is stopped; then leaves it so that the next start is quick. Points before the version that
+/// `floor` names are given up.
 pub async fn run(
     mut state: State,
     reader: Reader,
     applied: watch::Sender<Lsn>,
+    mut floor: watch::Receiver<Lsn>,
     stop: CancellationToken,
 ) -> Result<(), ProjectionError> {
     step_back();
     let mut ahead = Ahead::start(reader.clone(), state.cursor() + 1);
-    let ended = follow(&mut state, &reader, &mut ahead, &applied, &stop).await;
+    let ended = follow(&mut state, &reader, &mut ahead, &applied, &mut floor, &stop).await;
     ahead.stop();
     ended?;
     state.sync()?;
@@ -52,7 +54,7 @@ pub async fn run(
 
 /// Lets the threads of the feeds and of the journal go first where cores are scarce: an ack waits for them, and the state
 /// can catch up. Without the right to do so nothing changes.
-pub(super) fn step_back() {
+pub fn step_back() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
 }
 
@@ -61,6 +63,7 @@ async fn follow(
     reader: &Reader,
     ahead: &mut Ahead,
     applied: &watch::Sender<Lsn>,
+    floor: &mut watch::Receiver<Lsn>,
     stop: &CancellationToken,
 ) -> Result<(), ProjectionError> {
     let mut bodies = |lsn: Lsn| reader.body(lsn).map_err(Into::into);
@@ -72,6 +75,10 @@ async fn follow(
             Err(TryRecvError::Empty) => {
                 state.commit()?;
                 applied.send_replace(state.cursor());
+                if floor.has_changed().unwrap_or(false) {
+                    let at = *floor.borrow_and_update();
+                    state.raise_floors(at)?;
+                }
                 if state.sweep_wanted() {
                     state.sweep(SWEEP_SLICE)?;
                     continue;
@@ -79,6 +86,10 @@ async fn follow(
                 tokio::select! {
                     () = stop.cancelled() => None,
                     chunk = ahead.chunks.recv() => chunk,
+                    Ok(()) = floor.changed() => {
+                        floor.mark_changed();
+                        continue;
+                    }
                 }
             }
         };

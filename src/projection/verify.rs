@@ -7,6 +7,7 @@
 
 use super::base::Base;
 use super::open::{Found, find};
+use super::state::kv::Fjall;
 use super::state::{State, StateError};
 use crate::fork::record::{Lsn, Node, Record};
 use crate::journal::{JournalError, Reader};
@@ -73,7 +74,20 @@ pub fn verify(
         report.findings.push(format!("the state has applied record {}, the journal ends at {last}", report.cursor));
         return Ok(report);
     }
-    let mut replayed = State::open(scratch, Default::default())?;
+    let floor = reader.floor().filter(|_| reader.first() > 1);
+    if let Some(floor) = floor.as_ref().filter(|floor| report.cursor < floor.state_at()) {
+        // Half a step behind, after a power cut: nothing to hold it against.
+        let why =
+            format!("it has applied record {}, the journal's floor stands at {}", report.cursor, floor.state_at());
+        return Ok(Report { unreadable: Some(why), ..report });
+    }
+    let mut replayed = match &floor {
+        Some(floor) => {
+            super::picture::state_on(floor, Fjall::open(scratch, Default::default()).map_err(StateError::from)?)
+                .map_err(StateError::from)?
+        }
+        None => State::open(scratch, Default::default())?,
+    };
     if let Some(base) = base {
         replayed.stand_on_base(base)?;
     }
@@ -111,7 +125,7 @@ fn replay(
     progress: &mut impl FnMut(Lsn),
 ) -> Result<Vec<Node>, VerifyError> {
     let mut chained = Vec::new();
-    let mut cursor = reader.records(1);
+    let mut cursor = reader.records(state.cursor() + 1);
     while cursor.next() <= to {
         let Some(entry) = cursor.read()? else { break };
         let (lsn, record) = (entry.lsn, entry.record()?);

@@ -208,7 +208,7 @@ impl Documents<'_> {
                 next = batch.seq + batch.count + u64::from(batch.marker);
                 for piece in &batch.pieces {
                     let body = match self.journal.body(*piece) {
-                        Err(JournalError::NotHeld(_)) => return Ok(doubt("not_held")),
+                        Err(JournalError::NotHeld(_) | JournalError::Trimmed { .. }) => return Ok(doubt("not_held")),
                         body => body?,
                     };
                     for text in op::texts(&body) {

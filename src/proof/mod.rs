@@ -8,5 +8,7 @@
 //! document that was made from everything it needs is a mismatch.
 
 pub mod document;
+pub mod fill;
 pub mod gateway;
+pub mod source;
 pub mod task;

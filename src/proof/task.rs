@@ -6,19 +6,21 @@
 use super::document::{Checkpoint, DocumentError, Documents, Learned, SETTLED_BY_DOCUMENT};
 use super::gateway::Gateways;
 use crate::fork::admin::Admin;
+use crate::fork::proofs::Proofs;
 use crate::fork::record::{Chain, Lsn, Node, Outcome, Proof, Record};
 use crate::fork::rules::Rules;
 use crate::journal::{self, JournalError, Kind};
 use crate::projection::state::Reader;
+use honeygraph_protocols::honeycomb::HashText;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Largest delta fetched, in bytes: the ops of five minutes.
-const DELTA_BYTES: u64 = 64 << 20;
+pub(super) const DELTA_BYTES: u64 = 64 << 20;
 
 /// How long gateways are left alone that did not have a document: what is behind must not wait for each of them.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +61,28 @@ pub struct Prover {
     pub stop: CancellationToken,
     /// Gateways are not asked again before.
     pub ask_at: Option<Instant>,
+    /// Hash of the base that the state stands on.
+    pub base: Option<HashText>,
 }
 
 impl Prover {
-    /// Runs until it is stopped; `from` is the last record whose checkpoint is proven.
-    pub async fn run(mut self, from: Lsn, mut applied: watch::Receiver<Lsn>) -> Result<(), ProofError> {
-        let mut cursor = self.journal.records(from + 1);
+    /// Runs until it is stopped; goes on behind what is proven, or from the start when that was with another base.
+    pub async fn run(mut self, proven: &Proofs, mut applied: watch::Receiver<Lsn>) -> Result<(), ProofError> {
+        let mut from = proven.cursor;
+        if proven.base != self.base {
+            let (reply, answer) = oneshot::channel();
+            if self.core.send(Admin::Rebased { base: self.base.clone(), reply }).await.is_err() {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                answer = answer => if answer.is_err() {
+                    return Ok(());
+                },
+            }
+            from = 0;
+        }
+        let mut cursor = self.journal.records((from + 1).max(self.journal.first()));
         let mut learned = Learned::default();
         loop {
             let upto = *applied.borrow_and_update();

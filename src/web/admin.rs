@@ -85,6 +85,15 @@ pub(super) async fn rollback(State(web): State<Arc<Web>>, _: Query, Body(body): 
         Name::Text(text) => text,
     };
     let (reason, dry_run) = (checked(order.reason)?, order.dry_run);
+    // The core knows the chain, the state what of it can still be read.
+    if network.kept.borrow().oldest.is_some() {
+        let plan = |reply| Admin::Rollback { to: to.clone(), reason: reason.clone(), dry_run: true, reply };
+        let at = send(network, plan).await?.to.node;
+        let snapshot = network.state.snapshot();
+        if snapshot.cursor()? >= at.version && !snapshot.readable(at)? {
+            return Err(ApiError::gone("the state of this point is no longer kept: the head cannot go back there"));
+        }
+    }
     let answer = send(network, |reply| Admin::Rollback { to, reason, dry_run, reply }).await?;
     Ok(json(&answer))
 }

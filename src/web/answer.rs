@@ -82,6 +82,12 @@ impl ApiError {
         Self::new(StatusCode::GONE, "before_base", "this point lies before the base").with("base", label)
     }
 
+    /// 410: what is asked for was in records of the journal that are no longer kept.
+    pub fn before_journal() -> Self {
+        let text = "the operations of this block are no longer kept";
+        Self::new(StatusCode::GONE, "before_journal", text)
+    }
+
     /// 413: the answer would be too large.
     pub fn too_large(what: impl Into<String>, hint: &str) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", what).with("hint", hint)

@@ -65,7 +65,7 @@ pub(super) async fn full(
         "previousHash": first.period,
         "timestamp": point.batch.at_ms,
         "forkId": point.fork,
-        "isFinalized": false,
+        "isFinalized": point.standing.confirmed.is_some(),
         "closed": after.is_some(),
         "batches": batches.iter().map(|batch| batch.id).collect::<Vec<_>>(),
     });
@@ -128,7 +128,7 @@ fn write_page(
         }
         let first = at;
         for piece in &batch.pieces {
-            let body = journal.body(*piece).map_err(|error| ApiError::internal(&error))?;
+            let body = journal.body(*piece)?;
             for text in op::texts(&body) {
                 let text = text.map_err(|error| ApiError::internal(&error))?;
                 if at >= from + wanted || (at > from && out.len() + text.len() > MAX_PAGE_BYTES) {
@@ -158,7 +158,7 @@ fn write_ops(journal: &Journal, batches: &[Batch], out: &mut Vec<u8>) -> Result<
     for batch in batches {
         let mut body = Vec::new();
         for piece in &batch.pieces {
-            journal.body_into(*piece, &mut body).map_err(|error| ApiError::internal(&error))?;
+            journal.body_into(*piece, &mut body)?;
         }
         if out.len() + body.len() > MAX_BYTES {
             return Err(ApiError::too_large("the operations of the block are too large", HINT));

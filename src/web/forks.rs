@@ -6,7 +6,7 @@ use super::query::Query;
 use super::read::large;
 use crate::fork::record::BranchNo;
 use crate::fork::status::{PeriodStatus, Status};
-use crate::journal::Reader as Journal;
+use crate::journal::{JournalError, Reader as Journal};
 use crate::projection::state::Reader;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -75,14 +75,18 @@ fn newest_ops(state: &Reader, journal: &Journal, branch: BranchNo, hash: &str, m
     let mut newest: Vec<Value> = Vec::new();
     let mut bytes = 0;
     let batches = snapshot.batches(branch, 0, tip.batch.node.version).rev();
-    for batch in batches.skip_while(|batch| batch.as_ref().is_ok_and(|batch| batch.period.as_str() != hash)) {
+    'batches: for batch in batches.skip_while(|batch| batch.as_ref().is_ok_and(|batch| batch.period.as_str() != hash)) {
         let batch = batch?;
         if batch.period.as_str() != hash || newest.len() >= most || bytes > MAX_OP_BYTES {
             break;
         }
         let mut body = Vec::new();
         for piece in &batch.pieces {
-            journal.body_into(*piece, &mut body).map_err(|error| ApiError::internal(&error))?;
+            match journal.body_into(*piece, &mut body) {
+                // What follows is older, and gone too.
+                Err(JournalError::Trimmed { .. }) => break 'batches,
+                read => read?,
+            }
         }
         bytes += body.len();
         let texts: Result<Vec<&[u8]>, _> = op::texts(&body).collect();

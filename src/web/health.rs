@@ -92,7 +92,7 @@ fn head(web: &Web, named: Option<&str>) -> Map<String, Value> {
 }
 
 /// The components of a network, in the order in which data flows.
-fn components(network: &Networked) -> [(&'static str, Condition); 5] {
+fn components(network: &Networked) -> [(&'static str, Condition); 6] {
     let status = network.status.borrow();
     let feed = match status.lanes.is_empty() {
         true if status.head.is_some() => Condition::Degraded("no feed is connected".into()),
@@ -126,7 +126,8 @@ fn components(network: &Networked) -> [(&'static str, Condition); 5] {
             Condition::Degraded(format!("checkpoint {label} differs from honeycomb's: do not rely on what follows it"))
         }
     };
-    [("feed", feed), ("core", core), ("journal", journal), ("state", state), ("proof", proof)]
+    let room = network.kept.borrow().alert.clone().map_or(Condition::Ok, Condition::Degraded);
+    [("feed", feed), ("core", core), ("journal", journal), ("room", room), ("state", state), ("proof", proof)]
 }
 
 fn shown(network: &Networked, components: &[(&'static str, Condition)]) -> Value {

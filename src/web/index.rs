@@ -136,6 +136,10 @@ pub const ROUTES: &[Route] = &[
     order("/api/admin/forks/{id}/prune", &["reason", "network"], "takes the view from a fork"),
     order("/api/admin/gaps/{id}/accept", &["reason", "network"], "gives a hole up"),
     order("/api/admin/log-level", &["level"], "changes the level of the log"),
+    Route {
+        who: Callers::Operators,
+        ..read("/api/admin/record", &["network", "seconds", "max_bytes"], "what a network's feeds say, as a recording")
+    },
 ];
 
 /// What a route takes in its query string; a path that is not listed takes nothing.

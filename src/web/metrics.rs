@@ -93,16 +93,32 @@ impl Collector for Scrape {
             }
         }
         self.encode_logs(&mut encoder)?;
+        self.encode_room(&mut encoder)?;
         self.encode_feeds(&mut encoder)
     }
 }
 
 impl Scrape {
+    /// Of networks for which it is known only: a number that stands for "never" would be taken for one.
+    fn encode_room(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let (name, help) = ("journal_days_until_full", "Days until the journal has taken its room");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (network, state) in &self.0.networks {
+            let days = state.kept.borrow().days_until_full;
+            if let Some(days) = days {
+                ConstGauge::new(days).encode(family.encode_family(&[("network", network.as_str())])?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn encode_logs(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         type Log = (&'static str, &'static str, fn(&super::Networked, f64) -> f64);
-        let logs: [Log; 4] = [
+        let logs: [Log; 6] = [
             ("journal_lsn", "LSN up to which the journal is durable", |n, _| *n.durable.borrow() as f64),
+            ("journal_first_lsn", "First LSN of the journal that is kept", |n, _| n.kept.borrow().first as f64),
+            ("journal_bytes", "Bytes of the journal's files", |n, _| n.kept.borrow().bytes as f64),
             ("state_lsn", "LSN up to which the state has applied it", |n, _| *n.applied.borrow() as f64),
             ("state_ready", "Whether the state has caught up since the start", |n, _| f64::from(u8::from(n.ready()))),
             ("sync_lag_seconds", "Age of the head's newest batch", |n, now| {

@@ -25,6 +25,7 @@ mod paths;
 pub mod point;
 pub mod query;
 pub mod read;
+pub mod record;
 pub mod status;
 pub mod stream;
 pub mod tls;
@@ -32,11 +33,13 @@ pub mod wait;
 pub mod who;
 
 use crate::access::Access;
+use crate::feed::recording::tap::Tap;
 use crate::feed::upgrade::Feeds;
 use crate::fork::admin::Admin;
 use crate::fork::status::Status;
 use crate::journal;
 use crate::projection::state::Reader;
+use crate::retention::Kept;
 use answer::ApiError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -59,6 +62,8 @@ const MAX_BODY: usize = 64 * 1024;
 pub struct Networked {
     /// The core's state.
     pub status: watch::Receiver<Arc<Status>>,
+    /// Where its feeds can be listened to.
+    pub tap: Arc<Tap>,
     /// LSN up to which the journal is durable.
     pub durable: watch::Receiver<u64>,
     /// LSN up to which the state has applied the journal.
@@ -69,6 +74,8 @@ pub struct Networked {
     pub journal: journal::Reader,
     /// What the journal's writer is doing.
     pub writer: watch::Receiver<journal::State>,
+    /// What is kept of it, and how long the disk will do.
+    pub kept: watch::Receiver<Arc<Kept>>,
     /// Orders to the core.
     pub admin: mpsc::Sender<Admin>,
     /// What the state must have applied to be called ready: the journal's end at the start of the process.
@@ -186,6 +193,7 @@ pub fn routes(web: Arc<Web>) -> Router {
         .route("/api/admin/forks/{id}/prune", post(admin::prune))
         .route("/api/admin/gaps/{id}/accept", post(admin::accept_gap))
         .route("/api/admin/log-level", post(admin::log_level))
+        .route("/api/admin/record", get(record::record))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || ApiError::not_found("no such route: GET /api lists them").into_response())
         .method_not_allowed_fallback(async || ApiError::wrong_method().into_response())

@@ -3,6 +3,8 @@
 //! *Always holds:* made of [`ROUTES`] and of nothing else that names a route; every parameter, field and error code of theirs is
 //! in a table here (tests hold the tables against the routes, the routes' answers against the document).
 
+mod answers;
+
 use super::answer::{ApiError, json_bytes};
 use super::index::{ROUTES, Route};
 use super::query::Query;
@@ -32,6 +34,7 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (409, "refused", "the order would do harm or nothing"),
     (410, "gone", "the point is no longer readable"),
     (410, "before_base", "the point lies before the base of its history, where not every key is known"),
+    (410, "before_journal", "the operations of this block are no longer kept: retention took them"),
     (413, "too_large", "more than one answer, or one request, may hold; `hint` says how to page"),
     (421, "wrong_host", "the node is called by a name that is not one of its own"),
     (426, "upgrade_required", "a path for WebSockets"),
@@ -87,7 +90,10 @@ const OWN: &[(&str, &[&str])] = &[
     ("/", &["upgrade_required"]),
     ("/api/forks/{id}", &["not_found", "ambiguous_fork"]),
     ("/api/query/forks", &["not_found"]),
+    ("/api/query/block/{n}/full", &["before_journal"]),
+    ("/api/query/block/{n}/operations", &["before_journal"]),
     ("/api/stream", &["upgrade_required"]),
+    ("/api/admin/record", &["refused"]),
 ];
 
 /// Parameters of query strings: name, schema, what it means.
@@ -120,6 +126,8 @@ fn parameters() -> Vec<(&'static str, Value, &'static str)> {
         ),
         ("prefix", text(), "only changes at and below this path, of at most 8 segments"),
         ("cursor", text(), "where the client is: the cursor of the last event that it took"),
+        ("seconds", number(), "how long to record"),
+        ("max_bytes", number(), "bytes after which the recording ends"),
         ("format", json!({ "type": "string", "enum": ["json", "csv"], "default": "json" }), "one document, or a table"),
     ]
 }
@@ -184,14 +192,20 @@ pub fn document() -> Value {
         paths.entry(path).or_default().insert(route.method.to_lowercase(), operation(route));
     }
     let codes: Vec<&str> = ERRORS.iter().map(|(_, code, _)| *code).collect();
+    let mut error = answers::of_errors();
+    error.extend([("error", answers::text()), ("code", json!({ "type": "string", "enum": codes }))]);
+    let mut schemas: Map<String, Value> =
+        answers::components().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     let meanings = ERRORS.iter().map(|(status, code, about)| format!("* `{code}` ({status}): {about}"));
+    schemas.insert("Error".to_owned(), answers::object(&error));
+    schemas["Error"]["description"] = meanings.collect::<Vec<_>>().join("\n").into();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "honeygraph",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Read replica for honeycomb token networks",
-            "description": "docs/http.md describes every route and every field of its answer.",
+            "description": "docs/http.md says what the fields mean.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
@@ -203,35 +217,7 @@ pub fn document() -> Value {
             { "name": "orders", "description": "for who has the scope admin, and the operator's own machine" },
         ],
         "paths": paths,
-        "components": {
-            "schemas": {
-                "Point": point(),
-                "Error": {
-                    "type": "object",
-                    "description": meanings.collect::<Vec<_>>().join("\n"),
-                    "properties": { "error": { "type": "string" }, "code": { "type": "string", "enum": codes } },
-                    "required": ["error", "code"],
-                },
-            },
-        },
-    })
-}
-
-/// What every read says of itself.
-fn point() -> Value {
-    json!({
-        "type": "object",
-        "properties": {
-            "network": { "type": "string" },
-            "fork": { "type": "string", "description": "id of the history" },
-            "batch": { "type": "string", "description": "exactly this batch; ?batch= with it gives the same answer later" },
-            "label": { "type": ["integer", "null"], "description": "block" },
-            "complete": { "type": "boolean", "description": "nothing before this point is missing" },
-            "verified": { "type": "boolean", "description": "recomputed against honeycomb's own checkpoint" },
-            "final": { "type": "boolean", "description": "confirmed" },
-            "next": { "type": "object", "description": "when there is more: the parameters of the next page" },
-        },
-        "required": ["network", "fork", "batch", "label", "complete", "verified", "final"],
+        "components": { "schemas": schemas },
     })
 }
 
@@ -287,11 +273,14 @@ fn body(route: &Route, known: &[(&'static str, Value, &'static str)]) -> Value {
 
 fn responses(route: &Route) -> Value {
     let of_point = route.parameters.contains(&"min_batch") || route.body.contains(&"min_batch");
-    let schema = if of_point { json!({ "$ref": "#/components/schemas/Point" }) } else { json!({}) };
+    let schema = answers::answer(route.path).unwrap_or(json!({}));
     let content = match route.path {
         "/metrics" => json!({ "text/plain": { "schema": { "type": "string" } } }),
         "/namespaces/{ns}/export" => {
             json!({ "application/json": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
+        }
+        "/api/admin/record" => {
+            json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } })
         }
         "/api/stream" => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
         _ => json!({ "application/json": { "schema": schema } }),

@@ -8,6 +8,7 @@ use super::query::Query;
 use super::{Networked, Web, wait};
 use crate::fork::proofs::Standing;
 use crate::fork::record::Node;
+use crate::journal::JournalError;
 use crate::projection::state::kv::Fjall;
 use crate::projection::state::reader::{Fork, Named, Snapshot};
 use crate::projection::state::{Batch, StateError};
@@ -47,6 +48,15 @@ impl From<StateError> for ApiError {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Gone(_) => Self::gone("this point is no longer kept"),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<JournalError> for ApiError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Trimmed { .. } => Self::before_journal(),
             error => Self::internal(&error),
         }
     }

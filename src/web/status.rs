@@ -4,6 +4,7 @@ use super::answer::{ApiError, json};
 use super::query::Query;
 use super::{Networked, Web};
 use crate::fork::status::Status;
+use crate::retention::Kept;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
@@ -14,6 +15,7 @@ struct Shown<'a> {
     durable: u64,
     applied: u64,
     ready: bool,
+    journal: Arc<Kept>,
     #[serde(flatten)]
     core: &'a Status,
 }
@@ -39,7 +41,9 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
 }
 
 fn shown<'a>(network: &Networked, core: &'a Status) -> Shown<'a> {
-    Shown { durable: *network.durable.borrow(), applied: *network.applied.borrow(), ready: network.ready(), core }
+    let (durable, applied) = (*network.durable.borrow(), *network.applied.borrow());
+    let journal = Arc::clone(&network.kept.borrow());
+    Shown { durable, applied, ready: network.ready(), journal, core }
 }
 
 /// `GET /api/gaps?network=`

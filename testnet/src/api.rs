@@ -43,7 +43,12 @@ impl Api {
 
     /// POST that must succeed: the answer.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        ok(path, parsed(path, http::post(&self.address, path, &body.to_string())?)?)
+        ok(path, self.send(path, body)?)
+    }
+
+    /// POST: status and body.
+    pub fn send(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+        parsed(path, http::post(&self.address, path, &body.to_string())?)
     }
 
     /// The core of a network, as `/api/status` shows it.

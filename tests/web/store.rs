@@ -178,12 +178,14 @@ pub async fn guarded(store: &Store, access: Access) -> Api {
     let (applied, applied_watched) = watch::channel(last);
     let (admin, orders) = mpsc::channel(ADMIN_CAPACITY);
     let networked = Networked {
+        tap: Arc::default(),
         status: watched,
         durable: store.journal.durable(),
         applied: applied_watched,
         state: store.state.reader(),
         journal: store.journal.reader(),
         writer: store.journal.state(),
+        kept: watch::channel(Arc::default()).1,
         admin,
         ready_at: last,
         genesis: Arc::new(OnceLock::new()),

@@ -416,6 +416,43 @@ async fn gaps_and_confirmations_are_told_and_whoever_comes_later_hears_of_them_t
     assert_eq!(until(&mut stream, "gap").await.0["gaps"], json!([]));
 }
 
+/// Planted: the older confirmation told once the newer one was taken back; a late subscriber told of the newer one.
+#[tokio::test]
+async fn a_word_that_is_taken_back_is_not_untold_and_whoever_comes_later_does_not_hear_it() {
+    let mut side = Side::new().await;
+    line(&mut side, None, &[(1, "f"), (2, "x"), (3, "y")]);
+    let ats = [0, 1, 2].map(|number| side.held[&number]);
+    let hash = |number: usize| HashText::new(&format!("Qm{}", number + 1)).unwrap();
+    let mut proofs = honeygraph::fork::proofs::Proofs::default();
+    for number in [1, 2] {
+        let (at, by) = (ats[number - 1].node, ats[number].node);
+        let (label, outcome) = (Some(number as u64 * 100 + 1), Outcome::Verified);
+        let proof = Proof { at, by, hash: hash(number), label, root: false, outcome, agreed: None, at_ms: 1 };
+        proofs.proven(&[by], &proof, |_| number == 1);
+    }
+    let history = vec![vec![ats[2].node]];
+    let trust = |trusted| Trust { hash: hash(2), trusted, reason: "seen".into(), at_ms: 1 };
+    proofs.trust(&history, &trust(true));
+    let mut stream = Stream::open(side.api.at, "", false, None).await;
+    until(&mut stream, "reset").await;
+    let status = |proofs: &honeygraph::fork::proofs::Proofs, pieces| {
+        let parked = ParkedStatus { pieces, operations: 3, reasons: vec![("gap", pieces)] };
+        Arc::new(Status { network: "dlux_".into(), parked, proven: Arc::new(proofs.clone()), ..Status::default() })
+    };
+    side.api.status.send_replace(status(&proofs, 0));
+    assert_eq!(until(&mut stream, "final").await.0["batch"], json!(ats[1].id));
+    proofs.trust(&[], &trust(false));
+    // What waits changes too, and is told first.
+    let mut other = status(&proofs, 1);
+    Arc::make_mut(&mut other).parked.reasons = vec![("behind_gap", 1)];
+    side.api.status.send_replace(other);
+    until(&mut stream, "gap").await;
+    assert_eq!(stream.next().await.unwrap().0["event"], "heartbeat");
+    let mut late = Stream::open(side.api.at, "", false, None).await;
+    let told = until(&mut late, "final").await.0;
+    assert_eq!((&told["batch"], &told["by"]), (&json!(ats[0].id), &json!("feed")));
+}
+
 #[tokio::test]
 async fn a_socket_answers_pings_and_takes_nothing_else() {
     let mut side = Side::new().await;

@@ -36,7 +36,9 @@ impl Large {
         run(&mut self.core, &mut bodies, &mut fx);
         self.reads += bodies.1;
         for (lsn, record, body) in fx.records {
-            self.bodies.extend(body.map(|body| (lsn, body)));
+            if let Some(Body::Texts(body) | Body::Frame(body)) = body {
+                self.bodies.insert(lsn, body);
+            }
             self.records.push((lsn, record));
         }
         for (feed, message) in fx.messages {

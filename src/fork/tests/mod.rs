@@ -21,10 +21,12 @@ mod second_run;
 mod seed;
 mod shown;
 mod stale_hash;
+mod stragglers;
+mod supply;
 mod verdicts;
 
 use super::ledger::Ledger;
-use super::machine::{Bodies, Core, Effects, Limits};
+use super::machine::{Bodies, Body, Core, Effects, Limits};
 use super::record::{Lsn, Record};
 use super::rules::Rules;
 use super::status::Status;
@@ -75,7 +77,8 @@ impl Stage {
         let result = run(&mut self.core, self.now, &mut self.bodies, &mut fx);
         for (at, (lsn, record, body)) in fx.records.into_iter().enumerate() {
             assert_eq!(lsn, before + at as u64 + 1, "LSNs are consecutive");
-            if let Some(body) = body {
+            // What is supplied here is packed into itself.
+            if let Some(Body::Texts(body) | Body::Frame(body)) = body {
                 self.bodies.0.insert(lsn, body);
             }
             self.records.push((lsn, record));

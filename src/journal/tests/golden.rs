@@ -6,8 +6,9 @@ use super::sample::{body, chain, hash, piece};
 use crate::fork::record::{Head as HeadRecord, *};
 use crate::journal::codec::{HEAD_BYTES, Head, Kind, Place, read_meta, write_meta, write_record};
 use crate::journal::disk::real::RealDisk;
+use crate::journal::exchange::{Terms, export, stage};
 use crate::journal::verify::verify;
-use crate::journal::{Frame, Journal, Options};
+use crate::journal::{Frame, Journal, JournalError, Options};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,7 @@ fn samples() -> Vec<(Record, Vec<u8>)> {
             at_ms,
         }),
         Record::Trust(Trust { hash: hash("QmNext"), trusted: true, reason: "seen".into(), at_ms }),
+        Record::Rebased(Rebased { base: Some(hash("QmBase")), at_ms }),
     ];
     let body_of = |record: &Record| if matches!(record, Record::Piece(_)) { ops.clone() } else { Vec::new() };
     records.into_iter().map(|record| (record.clone(), body_of(&record))).collect()
@@ -155,4 +157,67 @@ fn write_fixtures() {
     journal.flush().unwrap();
     let frame = journal.reader().frame(1).unwrap().unwrap();
     std::fs::write(fixtures().join("records.txt"), encode(&frame)).unwrap();
+}
+
+/// A journal that begins late, with its floor of format 1 (and the ledger of format 3 in it), and an export of it. Whoever
+/// changes the ledger's format must go on reading the one that stands in a floor: from there it cannot be made again.
+#[test]
+fn a_journal_that_begins_late_opens_and_an_export_of_it_is_taken() {
+    let fixtures = fixtures().join("late");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("journal/net");
+    std::fs::create_dir_all(&folder).unwrap();
+    let names = ["first", "floor", "tip", "00000000000000000043.seg", "00000000000000000079.seg"];
+    for name in names {
+        std::fs::copy(fixtures.join(name), folder.join(name)).unwrap();
+    }
+    let open = |dir: &Path| Journal::open(Arc::new(RealDisk), dir, Options::new("net")).unwrap();
+    let (journal, recovered) = open(dir.path());
+    let reader = journal.reader();
+    assert_eq!((reader.first(), recovered.last), (43, 104));
+    let floor = reader.floor().unwrap();
+    assert_eq!((floor.ledger().unwrap().lsn, floor.state_at(), floor.pieces().count()), (104, 104, 1));
+    assert_eq!(reader.body(2).unwrap(), body(7, 3), "a piece without a place");
+    let mut rows = Vec::new();
+    floor
+        .state::<JournalError>(|key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(rows, [(b"key".to_vec(), b"value".to_vec())]);
+    drop(journal);
+    assert!(verify(&RealDisk, dir.path(), "net").unwrap().is_clean());
+    let (there, staging) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = std::fs::File::open(fixtures.join("export")).unwrap();
+    let terms = Terms { believe_floor: true, ..Terms::default() };
+    let staged = stage(Arc::new(RealDisk), (there.path(), staging.path()), terms, file, |_, _| {}).unwrap();
+    assert_eq!(staged.added, 62);
+    staged.commit().unwrap();
+    assert_eq!(open(there.path()).0.reader().record(50).unwrap(), reader.record(50).unwrap());
+}
+
+#[test]
+#[ignore = "writes the fixtures"]
+fn write_late_fixtures() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 16 * 1024, ..Options::new("net") };
+    let (mut journal, _) = Journal::open(Arc::new(RealDisk), dir.path(), options).unwrap();
+    super::trim::write(&mut journal, 50);
+    let (reader, last) = (journal.reader(), *journal.durable().borrow());
+    let ledger = reader.ledger_at(last).unwrap();
+    reader.lay_floor(&ledger, &Default::default(), last, |floor| floor.entry(b"key", b"value")).unwrap();
+    reader.begin_at(last / 2).unwrap();
+    let folder = fixtures().join("late");
+    let mut out = std::fs::File::create(folder.join("export")).unwrap();
+    export(&reader, None, None, &mut out, |_| {}).unwrap();
+    drop(journal);
+    for entry in std::fs::read_dir(dir.path().join("journal/net")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The zeros behind the last record are as good as none.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        bytes.truncate(used.max(4096));
+        std::fs::write(folder.join(path.file_name().unwrap()), bytes).unwrap();
+    }
 }

@@ -3,10 +3,12 @@
 mod basics;
 mod crashes;
 mod damage;
+mod exchange;
 mod golden;
 mod sample;
 mod threads;
 mod throughput;
+mod trim;
 
 use std::cell::Cell;
 
@@ -21,6 +23,12 @@ pub(super) enum Planted {
     StaleAccepted,
     /// The tail found at a start is not written again before it is synced.
     TailNotRewritten,
+    /// The floor gets its name before it is durable.
+    FloorNotSynced,
+    /// The floor leaves the parked pieces out.
+    FloorWithoutParked,
+    /// The `first` file is written after the segments are gone.
+    FirstAfterRemoval,
 }
 
 thread_local!(static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) });

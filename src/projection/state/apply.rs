@@ -45,7 +45,8 @@ impl<K: Kv> State<K> {
             | Record::Same(_)
             | Record::Stands(_)
             | Record::Proof(_)
-            | Record::Trust(_) => {}
+            | Record::Trust(_)
+            | Record::Rebased(_) => {}
         }
         self.pass_over(lsn)?;
         if self.group.is_full() { self.commit() } else { Ok(()) }
@@ -97,6 +98,15 @@ impl<K: Kv> State<K> {
         let Some(row) = self.branch_row(branch)?.filter(|row| row.live && row.floor < floor) else { return Ok(()) };
         let tip = self.tip(branch)?.map_or(row.floor, |tip| tip.batch.node.version);
         self.limit(branch, row.live, floor.min(tip))
+    }
+
+    /// The same of every live branch.
+    pub fn raise_floors(&mut self, floor: Lsn) -> Result<(), StateError> {
+        let live = |branches: &super::Branches| {
+            branches.all().filter(|(_, known)| known.live && known.floor < floor).map(|(branch, _)| branch).collect()
+        };
+        let branches: Vec<BranchNo> = self.shared.branches(live);
+        branches.into_iter().try_for_each(|branch| self.raise_floor(branch, floor))
     }
 
     fn limit(&mut self, branch: BranchNo, live: bool, floor: Lsn) -> Result<(), StateError> {
@@ -219,7 +229,9 @@ impl<K: Kv> State<K> {
                 if sink.is_full() { state.spill(&mut sink) } else { Ok(()) }
             })?;
         }
-        // What lies under a base's first batch is the base, under the batch's own version.
+        // What lies under a base's first batch is the base, under the batch's own version: the rows do not tell the two
+        // apart once some of the batch's were spilled, the document does.
+        let remove = if based { Self::remove_from_base } else { Self::remove };
         if let Some(before) = if based { Some(node) } else { chain.prev } {
             self.stand_on(before);
             #[cfg(test)]
@@ -233,10 +245,10 @@ impl<K: Kv> State<K> {
                     if let Effect::Del(path) = effect {
                         dels.push(path);
                     }
-                    if dels.is_full() { state.remove(&mut dels, &mut sink) } else { Ok(()) }
+                    if dels.is_full() { remove(state, &mut dels, &mut sink) } else { Ok(()) }
                 })?;
             }
-            self.remove(&mut dels, &mut sink)?;
+            remove(self, &mut dels, &mut sink)?;
         }
         self.group.bytes += sink.bytes();
         self.group.rows.append(&mut sink.take());
@@ -283,7 +295,7 @@ impl<K: Kv> State<K> {
     }
 
     /// Puts a tombstone over everything that lies at or below the dels in the view before the batch.
-    fn remove(&mut self, dels: &mut Dels, sink: &mut Sink) -> Result<(), StateError> {
+    pub(super) fn remove(&mut self, dels: &mut Dels, sink: &mut Sink) -> Result<(), StateError> {
         for path in dels.take() {
             let pending = self.pending(&path);
             let view = View::new(self.shared.kv.snapshot(), self.chain.clone());

@@ -163,6 +163,14 @@ impl Branches {
     }
 }
 
+/// The last batch that two histories, given by their chains, share.
+pub fn common(one: &[Node], other: &[Node]) -> Option<Node> {
+    one.iter().find_map(|a| {
+        let b = other.iter().find(|b| b.branch == a.branch)?;
+        Some(Node { branch: a.branch, version: a.version.min(b.version) })
+    })
+}
+
 /// Whether a row is visible on a chain.
 pub fn visible(chain: &[Node], row: Node) -> bool {
     let at = chain.partition_point(|link| link.branch > row.branch);

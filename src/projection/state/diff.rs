@@ -1,14 +1,15 @@
 //! What differs between two points: two scans side by side.
 //!
 //! *Always holds:* both points belong to one snapshot; a page ends at its limit of changes and bytes, and after
-//! [`LOOKED_AT`] leaves even when nothing differs, so that a page costs no more than its size says.
+//! [`ROWS`] rows of either point even when nothing differs, so that a page costs no more than its size says.
 
 use super::StateError;
 use super::kv::{Slice, Snapshot};
 use super::view::{Limit, View};
 
-/// Leaves looked at for one page: about half a second.
-const LOOKED_AT: usize = if cfg!(test) { 4 } else { 100_000 };
+/// Rows looked at for one page: about half a second. Rows, not leaves: where much was deleted, tombstones that are not
+/// swept yet lie between two leaves.
+const ROWS: usize = if cfg!(test) { 4 } else { 100_000 };
 
 /// A leaf that differs: added without `old`, removed without `new`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,16 +39,17 @@ pub fn changes<S: Snapshot>(
     from: Option<&[u8]>,
     limit: Limit,
 ) -> Result<Changes, StateError> {
-    let (mut olds, mut news) = (old.scan(prefix, from), new.scan(prefix, from));
+    let (mut olds, mut news) = (old.scan(prefix, from).at_most(ROWS), new.scan(prefix, from).at_most(ROWS));
     let (mut before, mut after) = (olds.next().transpose()?, news.next().transpose()?);
     let (mut page, mut bytes) = (Changes::default(), 0);
-    for looked_at in 0.. {
-        let paths = [&before, &after].into_iter().flatten().map(|(path, _)| path);
-        let Some(path) = paths.min().cloned() else { break };
-        if looked_at == LOOKED_AT {
-            page.next = Some(path);
+    loop {
+        let path = [&before, &after].into_iter().flatten().map(|(path, _)| path).min().cloned();
+        // What one side has not looked at, it may have.
+        let unseen = [olds.stopped(), news.stopped()].into_iter().flatten().min();
+        let Some(path) = path.filter(|path| unseen.is_none_or(|unseen| path < unseen)) else {
+            page.next = unseen.cloned();
             break;
-        }
+        };
         let (old, new) = (before.take_if(|(at, _)| *at == path), after.take_if(|(at, _)| *at == path));
         if old.is_some() {
             before = olds.next().transpose()?;

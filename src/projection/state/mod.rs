@@ -31,7 +31,7 @@ mod sweep;
 mod tests;
 mod view;
 
-pub use branches::Chain;
+pub use branches::{Chain, common};
 pub use entry::{Batch, Tip};
 pub use leaves::Leaves;
 pub use reader::Reader;
@@ -96,6 +96,20 @@ pub enum StateError {
     /// The base cannot be read.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// It would have to be made again from records that are no longer kept.
+    #[error(
+        "the state was made with {}, and cannot be made again with another base: the journal begins with record {first}. Put that base back, or restore a backup from before",
+        .made.as_deref().map_or_else(|| "no base".to_owned(), |hash| format!("base {hash}"))
+    )]
+    Late {
+        /// First record that is kept.
+        first: Lsn,
+        /// Base that it was made with.
+        made: Option<String>,
+    },
+    /// What the journal stands on cannot be read.
+    #[error("make the state of the journal's floor: {0}")]
+    Floor(Box<crate::journal::JournalError>),
     /// The point is not kept: its branch was retired, or it lies below the floor.
     #[error("the state at version {} of branch {} is no longer kept", .0.version, .0.branch)]
     Gone(Node),

@@ -436,6 +436,34 @@ fn nested_values_and_pages() {
 }
 
 /// The rows of one small history, byte for byte: a later version must open them.
+/// Planted: only leaves counted, so that one page looks at every tombstone.
+#[test]
+fn a_page_of_a_diff_counts_what_was_deleted() {
+    let mut world = World::new(None);
+    let branch = world.birth(None, BranchCause::First);
+    let paths: Vec<String> = (0..60).map(|nth| format!("a{nth:02}")).collect();
+    let puts: Vec<String> = paths.iter().map(|path| put(path, "1")).collect();
+    world.batch(branch, &puts, true);
+    let dels: Vec<String> = paths.iter().map(|path| del(path)).collect();
+    let old = world.batch(branch, &dels, true);
+    let new = world.batch(branch, &[put("b", "2")], true);
+    world.check().unwrap();
+    let snapshot = world.state.reader().snapshot();
+    let (from, to) = (snapshot.view(old).unwrap(), snapshot.view(new).unwrap());
+    let limit = super::Limit { leaves: 10, bytes: 1 << 20 };
+    let (mut pages, mut found, mut next) = (0, 0, None::<Vec<u8>>);
+    loop {
+        let page = super::diff::changes(&from, &to, &[], next.as_deref(), limit).unwrap();
+        (pages, found) = (pages + 1, found + page.changes.len());
+        next = page.next.map(|next| next.to_vec());
+        if next.is_none() {
+            break;
+        }
+    }
+    // Two rows of each path, four of a page in tests.
+    assert!((20..=61).contains(&pages) && found == 1, "{pages} pages, {found} changes");
+}
+
 #[test]
 fn golden_rows() {
     let mut world = World::new(None);

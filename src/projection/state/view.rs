@@ -147,6 +147,8 @@ impl<S: Snapshot> View<S> {
             done: false,
             value: Slice::from([]),
             steps: 0,
+            rows: usize::MAX,
+            stopped: None,
         }
     }
 
@@ -204,19 +206,41 @@ pub struct Scan<'a, S: Snapshot> {
     value: Slice,
     /// Rows of that path stepped over since the last seek.
     steps: usize,
+    /// Rows that may still be looked at.
+    rows: usize,
+    /// Where it stopped because they were used up.
+    stopped: Option<Slice>,
 }
 
 impl<S: Snapshot> Scan<'_, S> {
+    /// Ends at the first path behind so many rows, tombstones and what belongs to other histories included.
+    pub fn at_most(mut self, rows: usize) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// The path that it ended before because of [`at_most`](Self::at_most); what lies before it was seen.
+    pub fn stopped(&self) -> Option<&Slice> {
+        self.stopped.as_ref()
+    }
+
     /// Goes on to the next leaf, tombstones passed over; `false` behind the last.
     pub fn advance(&mut self) -> Result<bool, StateError> {
-        while let Some(entry) = self.range.next() {
+        while self.stopped.is_none()
+            && let Some(entry) = self.range.next()
+        {
             let (key, value) = entry?;
             let (path, row) = key::parse_row(&key).ok_or_else(|| StateError::damaged("row key", &key))?;
             if path != self.path {
+                if self.rows == 0 {
+                    self.stopped = Some(Slice::from(path));
+                    break;
+                }
                 self.path.clear();
                 self.path.extend_from_slice(path);
                 (self.done, self.steps) = (false, 0);
             }
+            self.rows = self.rows.saturating_sub(1);
             if !self.done && visible(&self.view.chain, row) {
                 self.done = true;
                 if entry::parse_leaf(&value).map_err(|()| StateError::damaged("leaf", &key))?.is_some() {

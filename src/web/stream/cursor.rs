@@ -168,7 +168,8 @@ impl Cursor {
 fn shared<K: Kv>(snapshot: &Snapshot<K>, places: &[Node]) -> Found {
     let mut chains = places.iter().map(|place| snapshot.chain(*place));
     let first = chains.next().unwrap_or_default();
-    let all = chains.try_fold(first, |all, chain| Some(snapshot.chain(super::way::common(&all, &chain)?)));
+    let all =
+        chains.try_fold(first, |all, chain| Some(snapshot.chain(crate::projection::state::common(&all, &chain)?)));
     all.and_then(|all| all.first().copied()).map_or(Found::Unknown, Found::Behind)
 }
 

@@ -9,8 +9,8 @@
 use super::cursor::{Cursor, Found};
 use super::event::Event;
 use super::walk::{BASE, FIRST, Teller, UNKNOWN, Walker};
-use super::way::common;
 use crate::fork::record::Node;
+use crate::projection::state::common;
 use crate::projection::state::reader::Snapshot;
 use crate::web::answer::ApiError;
 use std::collections::{BTreeMap, VecDeque};
@@ -353,8 +353,12 @@ impl Hub {
             };
             self.tell_gap(about, key)?;
             let found = at.map(|at| self.teller.confirmed(at)).transpose()?.flatten();
-            if let Some((batch, members)) = found.filter(|(batch, _)| confirmed != Some(*batch)) {
-                self.ring().confirmed = Some((batch, members.clone()));
+            self.ring().confirmed.clone_from(&found);
+            // A word that was taken back makes less of the history final. What was told cannot be untold.
+            let less = |batch: Node| {
+                confirmed.zip(at).is_some_and(|(told, at)| batch.version < told.version && self.teller.is_on(told, at))
+            };
+            if let Some((batch, members)) = found.filter(|(batch, _)| confirmed != Some(*batch) && !less(*batch)) {
                 self.push(vec![self.teller.beside("final", self.here(), Some(batch), &members)?]);
             }
         }

@@ -9,6 +9,7 @@ use super::event::{Alive, Event};
 use super::way::{Stretch, Way, way};
 use crate::fork::record::{Lsn, Node};
 use crate::fork::status::Status;
+use crate::journal::JournalError;
 use crate::projection::state::kv::Fjall;
 use crate::projection::state::reader::Snapshot;
 use crate::projection::state::{Batch, StateError};
@@ -114,13 +115,25 @@ impl Teller {
         to: Node,
         batch: Batch,
     ) -> Result<Event, ApiError> {
+        // A subscriber cannot read anew at a point that is no longer kept.
+        let kept = |at: Node| snapshot.readable(at).map(|kept| if kept { Ok(at) } else { Err(to) });
         if snapshot.based(batch.node) == Some(batch.node) {
-            return self.reset(walker, snapshot, (batch.node, to), BASE);
+            return match kept(batch.node)? {
+                Ok(at) => self.reset(walker, snapshot, (at, to), BASE),
+                Err(to) => self.reset(walker, snapshot, (to, to), GONE),
+            };
         }
         let changes = match changes::read(snapshot, &self.of.journal, &batch) {
             Ok(changes) => changes,
-            Err(Missing::TooMany) => return self.reset(walker, snapshot, (batch.node, to), TOO_LARGE),
-            Err(Missing::State(StateError::Gone(_))) => return self.reset(walker, snapshot, (to, to), GONE),
+            Err(Missing::TooMany) => {
+                return match kept(batch.node)? {
+                    Ok(at) => self.reset(walker, snapshot, (at, to), TOO_LARGE),
+                    Err(to) => self.reset(walker, snapshot, (to, to), GONE),
+                };
+            }
+            Err(Missing::State(StateError::Gone(_)) | Missing::Journal(JournalError::Trimmed { .. })) => {
+                return self.reset(walker, snapshot, (to, to), GONE);
+            }
             Err(error) => return Err(ApiError::internal(&error)),
         };
         walker.at = Some(batch.node);
@@ -214,6 +227,12 @@ impl Teller {
         (format!(",{}", &about[1..about.len() - 1]).into_bytes(), key)
     }
 
+    /// Whether a batch is on the history that ends at a node.
+    pub fn is_on(&self, batch: Node, history: Node) -> bool {
+        let links = self.of.state.snapshot().chain(history);
+        links.iter().any(|link| link.branch == batch.branch && batch.version <= link.version)
+    }
+
     /// The last batch that is confirmed on the history that ends at a node, and the members that say by whom: the one
     /// place where confirmation enters the stream.
     pub fn confirmed(&self, history: Node) -> Result<Option<(Node, Vec<u8>)>, ApiError> {
@@ -221,7 +240,7 @@ impl Teller {
         let proven = Arc::clone(&self.of.status.borrow().proven);
         let Some((next, confirmed)) = proven.confirmed(&snapshot.chain(history)) else { return Ok(None) };
         let Some(last) = snapshot.batch(next)?.and_then(|next| next.prev) else { return Ok(None) };
-        let (hash, by) = (json!(confirmed.hash), confirmed.by.word());
+        let (hash, by) = (json!(confirmed.hash), confirmed.by().word());
         let members = format!(r#","checkpoint":{{"hash":{hash},"label":{}}},"by":"{by}""#, json!(confirmed.label));
         Ok(Some((last, members.into_bytes())))
     }

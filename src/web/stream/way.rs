@@ -4,6 +4,7 @@
 //! have, then forward batch by batch.
 
 use crate::fork::record::{BranchNo, Lsn, Node};
+use crate::projection::state::common;
 
 /// Batches of one branch, in order: those behind `after`, up to `upto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +36,6 @@ pub fn way(from: Option<&[Node]>, to: &[Node]) -> Way {
     let Some(from) = from else { return Way::Along { undo: None, forward: forward(None, to) } };
     let Some(common) = common(from, to) else { return Way::Apart };
     Way::Along { undo: (from.first() != Some(&common)).then_some(common), forward: forward(Some(common), to) }
-}
-
-/// The last batch that two histories share.
-pub fn common(one: &[Node], other: &[Node]) -> Option<Node> {
-    one.iter().find_map(|a| {
-        let b = other.iter().find(|b| b.branch == a.branch)?;
-        Some(Node { branch: a.branch, version: a.version.min(b.version) })
-    })
 }
 
 fn forward(common: Option<Node>, to: &[Node]) -> Vec<Stretch> {

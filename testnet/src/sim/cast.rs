@@ -45,6 +45,8 @@ pub struct Cast {
     pub deaths: bool,
     /// Sockets are cut.
     pub cuts: bool,
+    /// Nodes are given closed periods that somebody proved to them.
+    pub supplies: bool,
     /// Nodes.
     pub nodes: usize,
 }
@@ -83,7 +85,8 @@ impl Cast {
         let (operator, restarts) = (chance.once_in(6), losses && chance.once_in(4));
         let (deaths, cuts) = (losses && !chance.once_in(4), losses && chance.once_in(2));
         let heals = !(deaths || cuts || restarts || wire) || everything_heals();
-        Self { feeders, rules, limits, rough, operator, restarts, deaths, cuts, heals, nodes: 2 }
+        let supplies = chance.once_in(3);
+        Self { feeders, rules, limits, rough, operator, restarts, deaths, cuts, heals, supplies, nodes: 2 }
     }
 }
 

@@ -9,13 +9,13 @@ use super::chance::Chance;
 use super::trace::Trace;
 use honeygraph::feed::message::{FeedId, FromCore, ToCore};
 use honeygraph::fork::ledger::Ledger;
-use honeygraph::fork::machine::{Bodies, Core, Effects, Limits};
+use honeygraph::fork::machine::{Bodies, Body, Core, Effects, Limits};
 use honeygraph::fork::record::{Chain, Lsn, Record};
 use honeygraph::fork::rules::Rules;
 use honeygraph::fork::snapshot;
 use honeygraph::journal::disk::Disk;
 use honeygraph::journal::disk::fault::FaultDisk;
-use honeygraph::journal::{Journal, JournalError, Options, Reader, folder, ledger_file, task};
+use honeygraph::journal::{Frame, Journal, JournalError, Options, Reader, folder, ledger_file, task};
 use honeygraph::projection::state::State;
 use honeygraph::projection::state::kv::Memory;
 use std::collections::{BTreeMap, VecDeque};
@@ -181,7 +181,12 @@ impl Node {
         for (lsn, record, body) in fx.records {
             trace.hash(format!("{lsn} {record:?}").as_bytes());
             let written = loop {
-                match running.journal.append(&record, body.as_deref()) {
+                let appended = match &body {
+                    Some(Body::Texts(texts)) => running.journal.append(&record, Some(texts)),
+                    Some(Body::Frame(frame)) => running.journal.append_packed(&record, Frame::new(frame)),
+                    None => running.journal.append(&record, None),
+                };
+                match appended {
                     // The writer waits for room, and the machine with it.
                     Err(JournalError::Full) => self.disk.set_free(None),
                     written => break written,
@@ -196,6 +201,12 @@ impl Node {
                     break;
                 }
             }
+            let body = match body {
+                Some(Body::Texts(texts)) => Some(texts),
+                Some(Body::Frame(frame)) if frame.is_empty() => Some(frame),
+                Some(Body::Frame(frame)) => Some(Frame::new(&frame).unpack().map_err(|error| error.to_string())?),
+                None => None,
+            };
             self.log.push((record, body));
         }
         for (feed, message) in fx.messages {

@@ -9,9 +9,12 @@ use super::histories::Histories;
 use super::invariants::{self, Broken, Look};
 use super::node::{Death, Node};
 use super::trace::Trace;
+use crate::honeycomb::Period;
 use honeygraph::feed::message::{FeedId, FeedInfo, FromCore, Load, Said, ToCore};
 use honeygraph::fork::record;
-use honeygraph_protocols::honeycomb::Frame;
+use honeygraph::fork::supply::{Start, SuppliedBatch, SuppliedPeriod, Supply};
+use honeygraph::journal::packed::Packing;
+use honeygraph_protocols::honeycomb::{Frame, HashText};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::mpsc;
 
@@ -169,6 +172,7 @@ impl World {
             982..984 => self.nodes[node].snapshot(),
             984..986 => self.restart(feeder),
             986..988 => self.operate(node)?,
+            988..991 if self.cast.supplies => self.supply(node)?,
             _ => self.start(node)?,
         }
         self.tick()
@@ -528,6 +532,37 @@ impl World {
         ordered.map_err(|what| Broken::new("node", what))
     }
 
+    /// Somebody gives a node closed periods of an honest history, from one that it holds on; perhaps again, perhaps a
+    /// part of what it held already.
+    fn supply(&mut self, number: usize) -> Result<(), Broken> {
+        let honest: Vec<usize> = (0..self.cast.feeders.len()).filter(|at| !self.cast.feeders[*at].dissents()).collect();
+        let from = honest[self.chance.index(honest.len())];
+        let truth = self.cast.feeders[from].honeycomb.truth();
+        let Some(running) = self.nodes[number].running.as_ref().filter(|running| !running.is_full) else {
+            return Ok(());
+        };
+        let tree = &running.core.ledger().tree;
+        let held = |hash: &str| HashText::new(hash).is_some_and(|hash| tree.periods_of(&hash).next().is_some());
+        let closed = truth.periods.iter().filter(|period| period.close.is_some());
+        let known: Vec<u64> =
+            closed.filter(|period| period.opening.as_deref().is_some_and(held)).map(|period| period.label).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let first = known[self.chance.index(known.len())];
+        let most = 1 + self.chance.index(3);
+        let closed = truth.periods.iter().filter(|period| period.close.is_some() && period.label >= first);
+        let periods: Result<Vec<_>, String> = closed.take(most).map(supplied).collect();
+        let periods = periods.map_err(|what| Broken::new("node", what))?;
+        let supply = Supply { source: format!("honeycomb {from}"), start: Start::Held, periods };
+        let mut refused = None;
+        let taken = self.nodes[number].run(self.now, &mut self.trace, |core, now, bodies, fx| {
+            refused = core.supply(now, supply, bodies, fx).refused;
+        });
+        self.note(format!("node {number} is supplied from {first} on, refused {refused:?}"));
+        taken.map_err(|what| Broken::new("node", what))
+    }
+
     fn look(&mut self, number: usize) -> Result<(), Broken> {
         self.histories.read_on(&self.cast.feeders);
         let mut dice = Chance::new(self.chance.draw());
@@ -619,6 +654,23 @@ impl World {
         }
         self.start(node)
     }
+}
+
+/// A closed period as a supply.
+fn supplied(period: &Period) -> Result<SuppliedPeriod, String> {
+    let hash = |text: &str| HashText::new(text).ok_or_else(|| format!("{text} is no hash"));
+    let mut packing = Packing::new().map_err(|error| error.to_string())?;
+    let (mut batches, mut seq) = (Vec::new(), 0);
+    for batch in period.batches.iter().filter(|batch| batch.marked || !batch.ops.is_empty()) {
+        batch.ops.iter().try_for_each(|text| packing.op(text.as_bytes())).map_err(|error| error.to_string())?;
+        let ops = packing.batch().map_err(|error| error.to_string())?;
+        let batch = SuppliedBatch { seq, label: None, marker: batch.marked, ops };
+        seq = batch.end();
+        batches.push(batch);
+    }
+    let closed = period.close.as_ref().map(|close| hash(&close.hash)).transpose()?;
+    let opening = period.opening.as_deref().unwrap_or_default();
+    Ok(SuppliedPeriod { hash: hash(opening)?, label: Some(period.label), batches, closed })
 }
 
 /// Whether a honeycomb has no socket, or its node is down.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const LINE_EVERY: Duration = Duration::from_secs(2);
 /// The rate is that of so much time.
 const RATE_OVER: Duration = Duration::from_secs(3);
+/// Lines of events that are not said again.
+const TOLD: usize = 16;
 /// Redraws a second of the spinner.
 const SPIN: Duration = Duration::from_millis(120);
 
@@ -25,6 +27,8 @@ pub(super) struct Screen {
     printed: Option<Instant>,
     /// The last event shown.
     event: u64,
+    /// The lines of the last ones.
+    told: VecDeque<String>,
     /// Acknowledged ops, and when.
     acked: VecDeque<(Instant, u64)>,
     /// Label of the first head that was seen.
@@ -37,7 +41,7 @@ pub(super) struct Screen {
 impl Screen {
     /// Says what is there, and what can be asked of it already.
     pub(super) fn new(endpoints: &Endpoints, folder: &Path, temporary: bool) -> Self {
-        let Endpoints { api, feed } = endpoints;
+        let Endpoints { api, feed, .. } = endpoints;
         let fate = if temporary { ", removed at the end" } else { "" };
         let line = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner:.yellow} {wide_msg}").expect("a constant template");
@@ -51,6 +55,7 @@ impl Screen {
             api: api.clone(),
             printed: None,
             event: 0,
+            told: VecDeque::new(),
             acked,
             begun_at,
             rollback_shown: false,
@@ -107,7 +112,15 @@ impl Screen {
                 continue;
             }
             self.event = id;
-            self.say(&format!("  {:<18} {}", text(&event["event"]), text(&event["about"])));
+            // Each of the feeds names a period; once is enough.
+            let said = format!("  {:<18} {}", text(&event["event"]), text(&event["about"]));
+            if !self.told.contains(&said) {
+                self.say(&said);
+                self.told.push_back(said);
+                if self.told.len() > TOLD {
+                    self.told.pop_front();
+                }
+            }
         }
         self.offer(status);
         let message = self.message(status, reports);
@@ -140,20 +153,17 @@ impl Screen {
         let rate = self.rate(acked);
         if head.is_null() {
             return format!(
-                "catching up: waits for the first checkpoint | {rate:.0} ops/s, {} acked, {waiting} waiting | {} parked until then | {}",
+                "catching up: no checkpoint yet | {rate:.0} ops/s, {} acked, {} parked until then",
                 HumanCount(acked),
                 HumanCount(parked),
-                self.api,
             );
         }
-        let periods = status["counters"]["periods"].as_u64().unwrap_or(0);
         format!(
-            "block {block} batch …{batch} | {rate:.0} ops/s, {} acked, {waiting} waiting | {periods} periods, {} forks, {} parked, {} gaps | {}",
+            "block {block} …{batch} | {rate:.0}/s, {} acked, {waiting} open | {} forks, {} parked, {} gaps",
             HumanCount(acked),
             count("forks").saturating_sub(1),
             HumanCount(parked),
             count("gaps"),
-            self.api,
         )
     }
 

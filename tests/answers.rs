@@ -1,0 +1,185 @@
+//! What a real node answers is what the OpenAPI document says, field by field, with nothing beside.
+
+mod desk;
+
+use desk::{EVERY, LONG, NETWORK, config, pace, told};
+use honeygraph::logging::{self, Format};
+use honeygraph::web::index::ROUTES;
+use honeygraph::web::openapi::document;
+use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::honeycomb::live::Pace;
+use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Profile};
+use honeygraph_testnet::local::LocalNode;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+fn feed(node: &LocalNode, pace_seed: u64, faults: &[Fault]) -> Feeding {
+    let mut config = Config::new(Profile::Published, 5).small(EVERY, LONG);
+    (config.token, config.pace, config.faults) = ("DESK".to_owned(), pace_seed, faults.to_vec());
+    Feeding::start(Honeycomb::new(config).unwrap(), Pace { rate: 3000.0, ..pace(node, 900) }).unwrap()
+}
+
+/// No object may have a field that its schema does not name. The point is a part of others, and stays open.
+fn close(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else {
+        schema.as_array_mut().into_iter().flatten().for_each(close);
+        return;
+    };
+    members.iter_mut().filter(|(name, _)| *name != "Point").for_each(|(_, its)| close(its));
+    if members.contains_key("properties") && members.get("type") == Some(&json!("object")) {
+        members.insert("unevaluatedProperties".to_owned(), false.into());
+    }
+}
+
+/// The document, and what of it has been seen to hold.
+struct Document {
+    node: String,
+    document: Value,
+    seen: BTreeSet<String>,
+}
+
+impl Document {
+    /// What a request answers, once it is as the document says of this route.
+    fn holds(&mut self, method: &str, route: &str, path: &str, body: &Value) -> (u16, Value) {
+        let api = honeygraph_testnet::api::Api::new(&self.node);
+        let (status, answer) = match method {
+            "GET" => api.get(path).unwrap(),
+            _ => api.send(path, body).unwrap(),
+        };
+        let operation = &self.document["paths"][route.replace("{*", "{")][method.to_lowercase()];
+        let content = &operation["responses"][status.to_string()]["content"]["application/json"];
+        let told = format!("{method} {path}: {status} {answer}");
+        let mut schema = content["schema"].clone();
+        assert!(schema.is_object(), "{told}: not in the document");
+        schema["components"] = self.document["components"].clone();
+        let valid = jsonschema::draft202012::new(&schema).unwrap_or_else(|error| panic!("{route}: {error}"));
+        let wrong: Vec<String> =
+            valid.iter_errors(&answer).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+        assert!(wrong.is_empty(), "{told}\n{}", wrong.join("\n"));
+        if status == 200 {
+            self.seen.insert(format!("{method} {route}"));
+        }
+        (status, answer)
+    }
+
+    fn get(&mut self, route: &str, path: &str) -> Value {
+        let (status, answer) = self.holds("GET", route, path, &Value::Null);
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+
+    fn post(&mut self, route: &str, path: &str, mut body: Value) -> Value {
+        body["network"] = NETWORK.into();
+        let (status, answer) = self.holds("POST", route, path, &body);
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    }
+}
+
+/// Reads of every kind, of a fork, of pages.
+fn reads(document: &mut Document, fork: &str, label: u64) {
+    let n = format!("network={NETWORK}");
+    for path in ["/", "/api", "/api/openapi.json", "/health", "/health/live", "/health/ready", "/namespaces"] {
+        document.get(path, path);
+    }
+    for path in ["/api/health", "/api/status", "/api/gaps", "/api/forks/stats", "/api/query/forks", "/api/query/head"] {
+        document.get(path, &format!("{path}?{n}"));
+    }
+    let (at, past) = ("/api/query/path/{*path}", "/api/query/history/{*path}");
+    document.get(at, &format!("/api/query/path/stats?{n}"));
+    document.get(at, &format!("/api/query/path/stats?{n}&form=leaves&limit=1"));
+    document.get("/api/query/path", &format!("/api/query/path?{n}&fork={fork}"));
+    document.get("/api/query/path", &format!("/api/query/path?{n}&path=%5B%22stats%22%5D&form=leaves"));
+    document.post("/api/query/paths", "/api/query/paths", json!({ "paths": ["stats", ["nothing", 5]] }));
+    document.get("/api/query/state-at/{n}", &format!("/api/query/state-at/{label}?{n}"));
+    let diff = document.get("/api/query/diff", &format!("/api/query/diff?{n}&from={label}&limit=2"));
+    assert!(diff["next"].is_object() && diff["changes"].as_array().is_some_and(|changes| changes.len() == 2));
+    document.get(past, &format!("/api/query/history/stats/pendingHash?{n}&limit=1"));
+    document.get("/api/query/history", &format!("/api/query/history?{n}&path=stats/pendingHash"));
+    let block = "/api/query/block/{n}";
+    document.get(&format!("{block}/full"), &format!("/api/query/block/{label}/full?{n}"));
+    document.get(&format!("{block}/operations"), &format!("/api/query/block/{label}/operations?{n}&limit=3"));
+    document.get("/namespaces/{ns}/stats", "/namespaces/desk/stats");
+    document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
+}
+
+/// What is not there, not yet, not known or not meant.
+fn errors(document: &mut Document) {
+    let n = format!("network={NETWORK}");
+    let far = "bafyr4i".to_owned() + &"a".repeat(52);
+    for (route, path, code) in [
+        ("/api/query/path/{*path}", format!("/api/query/path/nothing/here?{n}"), 404),
+        ("/api/query/path/{*path}", "/api/query/path/x?network=none_".to_owned(), 404),
+        ("/api/query/path", format!("/api/query/path?{n}&slip=1"), 400),
+        ("/api/query/path", format!("/api/query/path?{n}&block=x"), 400),
+        ("/api/query/state-at/{n}", format!("/api/query/state-at/99999999?{n}"), 404),
+        ("/api/query/state-at/{n}", format!("/api/query/state-at/1?{n}"), 404),
+        ("/api/query/head", format!("/api/query/head?{n}&fork=none"), 404),
+        ("/api/query/head", format!("/api/query/head?{n}&min_batch={far}&wait_ms=1"), 504),
+        ("/api/forks/{id}", format!("/api/forks/none?{n}"), 404),
+        ("/api/admin/record", "/api/admin/record".to_owned(), 400),
+    ] {
+        let (status, answer) = document.holds("GET", route, &path, &Value::Null);
+        assert_eq!(status, code, "{path}: {answer}");
+    }
+    let wrong = json!({ "to": "none", "reason": "x", "network": NETWORK });
+    assert_eq!(document.holds("POST", "/api/admin/rollback", "/api/admin/rollback", &wrong).0, 404);
+}
+
+/// Planted: a field left out of a schema; a label that is never null; an answer without a schema.
+#[test]
+fn every_answer_is_as_the_document_says() {
+    logging::start(Format::Text, "error").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let node = LocalNode::start(config(folder.path(), LONG)).unwrap();
+    let mut document = Document { node: node.endpoints().api.clone(), document: document(), seen: BTreeSet::new() };
+    close(&mut document.document["components"]["schemas"]);
+    close(&mut document.document["paths"]);
+    document.get("/api/status", "/api/status");
+    let one = feed(&node, 1, &[]);
+    node.api().wait(NETWORK, "a head", |status| status["head"]["label"].as_u64()).unwrap();
+    let other = feed(&node, 2, &[Fault::Disagree { period: 4, salt: 7 }, Fault::Disconnect { op: 300 }]);
+    [one, other].into_iter().for_each(|feeding| drop(feeding.finish()));
+    let status = node.api().settled(NETWORK).unwrap();
+    let aside = status["forks"].as_array().unwrap().iter().find(|fork| fork["is_head"] == false);
+    let aside =
+        aside.unwrap_or_else(|| panic!("a fork: {}", told(&status)))["tip"]["fork"].as_str().unwrap().to_owned();
+    let label = status["head"]["label"].as_u64().unwrap() - EVERY;
+    reads(&mut document, &aside, label);
+    let period = status["periods"][0]["tip"].as_str().unwrap();
+    document.get("/api/forks/{id}", &format!("/api/forks/{period}?network={NETWORK}"));
+    errors(&mut document);
+
+    let why = "a test";
+    let rollback = "/api/admin/rollback";
+    document.post(rollback, rollback, json!({ "to": label, "reason": why, "dry_run": true }));
+    let done = document.post(rollback, rollback, json!({ "to": label, "reason": why }));
+    document.get("/api/query/forks", &format!("/api/query/forks?network={NETWORK}"));
+    document.get("/api/status", "/api/status");
+    let release = "/api/admin/release";
+    document.post(release, release, json!({ "verdict": done["verdict"], "reason": why }));
+    let (trust, hash) = ("/api/admin/trust", status["head"]["period"].clone());
+    document.post(trust, trust, json!({ "hash": hash, "reason": why }));
+    let prune = "/api/admin/forks/{id}/prune";
+    document.post(prune, &prune.replace("{id}", &aside), json!({ "reason": why }));
+    let level = json!({ "level": "error" });
+    assert_eq!(document.holds("POST", "/api/admin/log-level", "/api/admin/log-level", &level).0, 200);
+
+    // One that never answers leaves a gap.
+    let mute = feed(&node, 3, &[Fault::Disagree { period: 2, salt: 9 }, Fault::Drop { op: 400 }, Fault::Mute]);
+    let gap = |status: &Value| status["gaps"][0]["id"].as_u64();
+    let gap = node.api().wait(NETWORK, "a gap", gap).unwrap();
+    document.get("/api/gaps", &format!("/api/gaps?network={NETWORK}"));
+    document.get("/api/status", "/api/status");
+    let accept = "/api/admin/gaps/{id}/accept";
+    document.post(accept, &accept.replace("{id}", &gap.to_string()), json!({ "reason": why }));
+    document.get("/api/gaps", &format!("/api/gaps?network={NETWORK}"));
+    drop(mute);
+
+    let streams = ["/metrics", "/api/stream", "/api/admin/record"];
+    let all = ROUTES.iter().filter(|route| !streams.contains(&route.path));
+    let all: BTreeSet<String> = all.map(|route| format!("{} {}", route.method, route.path)).collect();
+    let missing: Vec<_> = all.difference(&document.seen).collect();
+    assert!(missing.is_empty(), "nobody looked at {missing:?}");
+    node.stop().unwrap();
+}
