@@ -145,7 +145,7 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
 async fn silent(at: SocketAddr, n: usize) {
     loop {
         if let Ok(mut socket) = TcpStream::connect(at).await {
-            let _ = socket.write_all(&b"GET /api/status HTTP/1.1\r\nhost: x\r\n"[..n % 37]).await;
+            let _ = socket.write_all(&b"GET /api/status HTTP/1.1\r\nhost: x\r\n"[..n % 36]).await;
             let _ = socket.read(&mut [0; 16]).await;
         }
         tokio::task::yield_now().await;

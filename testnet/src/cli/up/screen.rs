@@ -37,7 +37,7 @@ pub(super) struct Screen {
 impl Screen {
     /// Says what is there, and what can be asked of it already.
     pub(super) fn new(endpoints: &Endpoints, folder: &Path, temporary: bool) -> Self {
-        let Endpoints { api, feed } = endpoints;
+        let Endpoints { api, feed, .. } = endpoints;
         let fate = if temporary { ", removed at the end" } else { "" };
         let line = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner:.yellow} {wide_msg}").expect("a constant template");
