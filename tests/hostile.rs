@@ -54,7 +54,7 @@ struct Deeds {
     refused: AtomicU64,
 }
 
-/// Planted: strangers share the room of feeds (the honest one finds none); no limit on requests.
+/// Guards against: strangers share the room of feeds (the honest one finds none); no limit on requests.
 #[test]
 fn an_honest_feed_loses_nothing_among_strangers() {
     let size = size();

@@ -50,7 +50,7 @@ async fn health(node: &Node, trusted: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Planted: a certificate that is read once; `min_version` that is not looked at.
+/// Guards against: a certificate that is read once; `min_version` that is not looked at.
 #[tokio::test]
 async fn both_ports_speak_tls_and_take_new_certificates() {
     let folder = tempfile::tempdir().unwrap();

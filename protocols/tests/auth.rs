@@ -13,7 +13,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap()
 }
 
-/// Planted: the recovery id is left out of account.
+/// Guards against: the recovery id is left out of account.
 #[test]
 fn what_hives_libraries_take_and_refuse_so_do_we() {
     let vectors = vectors();
@@ -57,7 +57,7 @@ fn the_text_of_a_request_is_the_one_that_is_signed() {
     assert_eq!((compact("{"), compact("{} x")), (None, None));
 }
 
-/// Planted: a key counts as often as it stands in the list; a threshold of 0 is met by nobody's signature.
+/// Guards against: a key counts as often as it stands in the list; a threshold of 0 is met by nobody's signature.
 #[test]
 fn an_authority_is_met_by_weight() {
     let case = &vectors()["cases"][0];

@@ -104,7 +104,7 @@ mod tests {
         (address.ip.to_string(), address.forwarded)
     }
 
-    /// Row 14: the old server took whatever the header said. Planted: the first address of the list counts.
+    /// Row 14: the old server took whatever the header said. Guards against: the first address of the list counts.
     #[test]
     fn a_forwarding_header_counts_only_from_a_configured_proxy() {
         let cases = [

@@ -61,7 +61,7 @@ impl Book {
 mod tests {
     use super::*;
 
-    /// Planted: entries that never age.
+    /// Guards against: entries that never age.
     #[test]
     fn keys_are_believed_for_an_hour_at_most() {
         let (alice, second) = (Account::new("alice").unwrap(), Duration::from_secs(1));

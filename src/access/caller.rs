@@ -95,7 +95,7 @@ mod tests {
         Caller::with(Who::Key("x".into()), &scopes.iter().map(|scope| scope.parse().unwrap()).collect(), &tokens)
     }
 
-    /// Planted: a token of no network narrows nothing.
+    /// Guards against: a token of no network narrows nothing.
     #[test]
     fn scopes_add_up_and_networks_narrow_down() {
         let may = |scopes: &[&str]| {

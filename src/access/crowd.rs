@@ -80,7 +80,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    /// Planted: a place that is not given back; each address of an IPv6 network counts as another.
+    /// Guards against: a place that is not given back; each address of an IPv6 network counts as another.
     #[test]
     fn one_address_cannot_take_all_the_room() {
         let crowd = Crowd::new(4, 2);

@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// Planted: the node of a challenge is not compared; an account that only differs from the signed one is taken.
+    /// Guards against: the node of a challenge is not compared; an account that only differs from the signed one is taken.
     #[test]
     fn every_frame_has_its_reason() {
         let roll = Roll::new(&["alice"], &BTreeMap::new()).unwrap();
@@ -224,7 +224,7 @@ mod tests {
         );
     }
 
-    /// Row 14: the old server took a challenge as often as it was answered. Planted: `open` is never closed.
+    /// Row 14: the old server took a challenge as often as it was answered. Guards against: `open` is never closed.
     #[test]
     fn a_challenge_opens_once() {
         let roll = Roll::default();

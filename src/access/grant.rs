@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// Planted: a prefix of text instead of segments; only the first op of a frame is looked at.
+    /// Guards against: a prefix of text instead of segments; only the first op of a frame is looked at.
     #[test]
     fn a_frame_is_allowed_whole_or_not_at_all() {
         let grant = entry("operations = [\"put\"]\npaths = [\"/balances/alice\", \"/stats\"]").unwrap().grant;

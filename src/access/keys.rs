@@ -275,7 +275,7 @@ mod tests {
         Key { id, name: "test".into(), hash, scopes, account: None, created_ms: 7, expires_ms: Some(100) }
     }
 
-    /// Planted: a key that has ended still opens; the hash of the secret half only, so that any id fits.
+    /// Guards against: a key that has ended still opens; the hash of the secret half only, so that any id fits.
     #[test]
     fn a_key_opens_until_it_ends_or_is_revoked() {
         let folder = tempfile::tempdir().unwrap();

@@ -165,7 +165,7 @@ mod tests {
         Counted::address(IpAddr::from(n.to_be_bytes()))
     }
 
-    /// Row 16: nothing was limited. Planted: a refused request counts; what is used up never comes back.
+    /// Row 16: nothing was limited. Guards against: a refused request counts; what is used up never comes back.
     #[test]
     fn an_allowance_is_used_up_and_comes_back() {
         let mut limits = Limits::new(Rates { address: 60, ..Rates::default() });
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(limits.take(vec![address(1)], SECOND * 600).unwrap().unwrap().remaining, 9);
     }
 
-    /// Planted: the first allowance is used although the second is used up.
+    /// Guards against: the first allowance is used although the second is used up.
     #[test]
     fn all_of_them_or_none() {
         let mut limits = Limits::new(Rates { address: 600, network: 6, ..Rates::default() });

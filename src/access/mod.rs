@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// Planted once: a range that counts although a stranger's proxy forwarded the request.
+    /// Guards against: a range that counts although a stranger's proxy forwarded the request.
     #[test]
     fn a_feed_enters_by_its_address_only_when_nobody_speaks_for_it() {
         let file: grant::AccountFile = toml::from_str("addresses = [\"10.1.0.0/16\"]\nnetworks = [\"dlux_\"]").unwrap();

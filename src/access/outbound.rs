@@ -62,7 +62,7 @@ pub fn guarded<'a>(builder: ClientBuilder, urls: impl Iterator<Item = &'a str>, 
 mod tests {
     use super::*;
 
-    /// Row 15: the old server asked whatever it was told to. Planted: a name that leads to this machine is asked.
+    /// Row 15: the old server asked whatever it was told to. Guards against: a name that leads to this machine is asked.
     #[tokio::test]
     async fn what_others_name_is_public_or_not_asked() {
         let named = Named(["10.0.0.1".to_owned(), "ipfs.internal".to_owned()].into());

@@ -92,7 +92,7 @@ mod tests {
         Account::new("alice").unwrap()
     }
 
-    /// Row 29: the old server took a request as often as it came, and from any time to come. Planted: what is forgotten
+    /// Row 29: the old server took a request as often as it came, and from any time to come. Guards against: what is forgotten
     /// is what came first, not what cannot come again.
     #[test]
     fn a_request_is_taken_once_and_in_its_time() {

@@ -80,7 +80,7 @@ mod tests {
         text.parse().map_err(|_| "no number".to_owned())
     }
 
-    /// Planted: the stamp of a broken file is forgotten, and it is read for every request.
+    /// Guards against: the stamp of a broken file is forgotten, and it is read for every request.
     #[test]
     fn a_change_is_seen_and_a_broken_file_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ async fn failed(client: &mut Client, message: &Value, reason: &str) {
     assert_eq!((&said["type"], &said["reason"]), (&json!("auth_failed"), &json!(reason)), "{said}");
 }
 
-/// Row 15: anyone could feed. Planted: `connected` before the challenge; frames that wait behind the answer are lost.
+/// Row 15: anyone could feed. Guards against: `connected` before the challenge; frames that wait behind the answer are lost.
 #[tokio::test]
 async fn a_feed_comes_in_with_its_active_key_and_its_ops_are_kept() {
     let (hive, alice) = hive();
@@ -71,7 +71,7 @@ async fn a_feed_comes_in_with_its_active_key_and_its_ops_are_kept() {
     assert_eq!(hive.asked(), 1, "keys are kept for an hour");
 }
 
-/// Row 14. Planted: a challenge of one connection is taken on another.
+/// Row 14. Guards against: a challenge of one connection is taken on another.
 #[tokio::test]
 async fn what_does_not_prove_it_is_told_and_the_socket_stays() {
     let (hive, alice) = hive();
@@ -92,7 +92,7 @@ async fn what_does_not_prove_it_is_told_and_the_socket_stays() {
     assert_eq!(server.counters.auth_failed.load(Relaxed), 5);
 }
 
-/// Planted: weights are not added up; one key counts twice.
+/// Guards against: weights are not added up; one key counts twice.
 #[tokio::test]
 async fn an_authority_of_several_keys_needs_their_weight() {
     let (hive, [a, b, c]) = (Hive::start().unwrap(), ["a", "b", "c"].map(Signer::new));
@@ -113,7 +113,7 @@ async fn an_authority_of_several_keys_needs_their_weight() {
     }
 }
 
-/// Planted: the first endpoint that answers anything decides; a redirect is followed.
+/// Guards against: the first endpoint that answers anything decides; a redirect is followed.
 #[tokio::test]
 async fn endpoints_that_fail_are_passed_over() {
     let (good, alice) = hive();
@@ -139,7 +139,7 @@ async fn endpoints_that_fail_are_passed_over() {
     );
 }
 
-/// Planted: the operator's file is asked last.
+/// Guards against: the operator's file is asked last.
 #[tokio::test]
 async fn the_operators_file_goes_before_hive() {
     let (hive, alice) = hive();
@@ -165,7 +165,7 @@ async fn the_operators_file_goes_before_hive() {
     }
 }
 
-/// Planted: the deadline begins anew with each frame.
+/// Guards against: the deadline begins anew with each frame.
 #[tokio::test]
 async fn whoever_does_not_prove_it_in_time_is_closed() {
     let (hive, _) = hive();
@@ -206,7 +206,7 @@ fn key(folder: &std::path::Path, scopes: &[Scope], account: &str) -> String {
     KeyRing::create(&keys_path(folder), draft).unwrap().1
 }
 
-/// The published client cannot sign. Planted: a key of any scope lets a feed in; a revoked one still does.
+/// The published client cannot sign. Guards against: a key of any scope lets a feed in; a revoked one still does.
 #[tokio::test]
 async fn a_feed_comes_in_with_a_key_of_its_account() {
     let folder = tempfile::tempdir().unwrap();
@@ -256,7 +256,7 @@ async fn a_feed_comes_in_from_its_accounts_address() {
     assert_eq!(refused(&server, &[("x-forwarded-for", "127.0.0.9"), ("origin", "https://evil.example")]).await, 403);
 }
 
-/// Planted: the marker behind a refused op closes its batch; the default network is not asked about.
+/// Guards against: the marker behind a refused op closes its batch; the default network is not asked about.
 #[tokio::test]
 async fn an_account_does_what_it_may_and_nothing_else() {
     let accounts =

@@ -70,7 +70,7 @@ async fn call(api: &Api, route: &Route, headers: &str, network: &str) -> Answer 
     post(api.at, &path, headers, &body).await
 }
 
-/// Row 15: the old server's routes were open to everybody. Planted: `log-level` not among the orders; a caller who is
+/// Row 15: the old server's routes were open to everybody. Guards against: `log-level` not among the orders; a caller who is
 /// narrowed to one network gives orders to the default one; a route that chooses its network past [`Web::network`].
 #[tokio::test]
 async fn every_route_is_for_those_it_is_for() {
@@ -159,7 +159,7 @@ async fn guarded_by_accounts(folder: &Path, store: &Store, signer: &Signer) -> A
     guarded(store, Access { accounts, roll, ..rules() }).await
 }
 
-/// Rows 15 and 29. Planted: the query string is not signed; a signature is taken twice; a time to come is taken.
+/// Rows 15 and 29. Guards against: the query string is not signed; a signature is taken twice; a time to come is taken.
 #[tokio::test]
 async fn a_signed_order_is_taken_once_from_whom_it_may_come() {
     let (store, folder, signer) = (Store::new(), tempfile::tempdir().unwrap(), Signer::new("alice"));
@@ -203,7 +203,7 @@ async fn a_signed_order_is_taken_once_from_whom_it_may_come() {
     told(&send(api.at, &read("/api/status", "/api/status?network=dlux_")).await, 401, "unauthorized");
 }
 
-/// Row 16. Planted: a refused request counts; loopback behind a proxy is not limited.
+/// Row 16. Guards against: a refused request counts; loopback behind a proxy is not limited.
 #[tokio::test]
 async fn too_many_requests_are_told_when_to_come_back() {
     let store = Store::new();
