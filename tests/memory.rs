@@ -205,7 +205,7 @@ fn large_frames_on_many_sockets_in_turn() {
 }
 
 /// Nonsense that is answered, and nobody who reads the answers: every socket is closed for it, or all of it is read. The
-/// system takes 50,000 answers a socket before the node has to hold any. Planted once: replies without a limit.
+/// system takes 50,000 answers a socket before the node has to hold any. Guards against: replies without a limit.
 #[test]
 fn replies_that_nobody_reads() {
     const EACH: u64 = 400_000;
