@@ -175,7 +175,8 @@ impl Core {
         self.settle_down(feed, fx);
         let Some(attached) = self.feeds.get_mut(&feed) else { return };
         let (lane, question) = (attached.no, attached.question.take_if(|question| question.is_answered_by(ops)));
-        if let Some(question) = question.filter(|asked| self.holes.get(&asked.hole).is_some_and(|hole| hole.second)) {
+        let asks_second = |hole| self.holes.get(&hole).is_some_and(|hole| self.asks_second(hole));
+        if let Some(question) = question.filter(|asked| asks_second(asked.hole)) {
             self.second_run_shown(now, feed, question, ops, bodies, fx);
             return self.ask(now, fx);
         }
@@ -236,6 +237,9 @@ impl Core {
         let mut sites = Vec::new();
         // Some versions send block 0 once a save has returned: then only what is held tells where they belong.
         let nameless = stretch.label.is_none() && stretch.hash.is_none();
+        // The first ops of a period may carry the label before, also where the lane has no period of that label.
+        let after = stretch.label.map(|label| label + self.rules.checkpoint_every);
+        let follows = |label: Option<u64>| label.is_some() && label == after;
         let mut before = false;
         for (ordinal, period) in book.periods.iter().filter(|(_, period)| period.opened) {
             let next = book.periods.get(&(ordinal + 1)).and_then(|next| next.label);
@@ -248,7 +252,7 @@ impl Core {
             if own {
                 let runs = (0..).zip(&period.runs);
                 sites.extend(runs.map(|(run, base)| Site { ordinal: *ordinal, run, base: *base, own }));
-            } else if before || nameless {
+            } else if before || nameless || (!seed && follows(period.label)) {
                 let runs = (0..).zip(&period.runs).take(if nameless { period.runs.len() } else { 1 });
                 sites.extend(runs.map(|(run, base)| Site { ordinal: *ordinal, run, base: *base, own }));
             }

@@ -283,11 +283,13 @@ impl Book {
     }
 
     /// Takes a [`Stands`] record. Pieces that came in before their place was known are counted from the run's index 0:
-    /// they move to where that lies.
+    /// they move to where that lies; so does all of a period that begins behind markers which the lane does not have.
     pub fn stands(&mut self, record: &Stands) {
         let Some(book) = self.periods.get_mut(&record.ordinal) else { return };
-        let shift = if book.opened { 0 } else { record.runs.last().copied().unwrap_or(0) };
+        let moved = || record.runs.first().map_or(0, |base| base.saturating_sub(book.runs[0]));
+        let shift = if book.opened { moved() } else { record.runs.last().copied().unwrap_or(0) };
         if shift > 0 {
+            book.least += if book.opened && book.ended { shift } else { 0 };
             book.pieces =
                 std::mem::take(&mut book.pieces).into_iter().map(|(seq, piece)| (seq + shift, piece)).collect();
         }

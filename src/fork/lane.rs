@@ -250,6 +250,14 @@ impl Lane {
         self.open = Open::default();
     }
 
+    /// The period in which it stands begins behind so many markers that were not sent on it.
+    pub fn step_behind(&mut self, ordinal: u32, markers: u64) {
+        if let Some(here) = self.here.as_mut().filter(|here| here.ordinal == ordinal) {
+            (here.base, here.next) = (here.base + markers, here.next + markers);
+            self.open.seq += markers;
+        }
+    }
+
     /// What the lane begins with is a period written again, of whose end nothing will tell: it opens none.
     pub fn begins_with_replay(&mut self) {
         self.replays = true;

@@ -120,11 +120,15 @@ pub struct Core {
     pub(super) counters: Counters,
     pub(super) events: VecDeque<Event>,
     pub(super) next_event: u64,
+    /// When the next of the recorded holes is to be asked for again, ms.
+    pub(super) again_at: Option<u64>,
     /// Periods that could not be settled because a body was not readable yet.
     pub(super) waiting: BTreeSet<(u64, u32)>,
     /// Why the newest batches of a lane have no place.
     pub(super) reasons: BTreeMap<u64, &'static str>,
     found: Vec<Found>,
+    /// What a lane found in a frame is being dealt with.
+    pub(super) is_taking: bool,
     /// Hashes of whole batches that were spilled, by their last piece.
     pub(super) whole: BTreeMap<Lsn, [u8; 32]>,
     /// Who brought the first batch of an empty network.
@@ -165,9 +169,11 @@ impl Core {
             counters: Counters::default(),
             events: VecDeque::new(),
             next_event: 0,
+            again_at: None,
             waiting: BTreeSet::new(),
             reasons: BTreeMap::new(),
             found: Vec::new(),
+            is_taking: false,
             whole: BTreeMap::new(),
             begun_by: None,
             supplier: None,
@@ -335,9 +341,13 @@ impl Core {
         let Some(first) = ops.items.first() else { return };
         let attached = self.feeds.get_mut(&feed).expect("said() saw it");
         let begins = !std::mem::replace(&mut attached.started, true);
-        // A client that has sent nothing begins at index 0; with 0 as its last index it may have sent that one.
+        // A client that has sent nothing begins at index 0; with 0 as its last index it may have sent that one. One that
+        // does not say what it has sent (the published client of c64549a) has sent what lies before its first op: where it
+        // stands can be found once something is held.
         let resumes = |last: &u64| *last > 0 || first.index.is_some_and(|index| index > 0);
-        if let Some(last) = attached.lane.sync.filter(|last| begins && resumes(last)) {
+        let somewhere = !self.ledger.tree.is_empty();
+        let unsaid = || first.index.filter(|_| somewhere).and_then(|index| index.checked_sub(1));
+        if let Some(last) = attached.lane.sync.or_else(unsaid).filter(|last| begins && resumes(last)) {
             return self.wait_for_place(now, feed, last, ops, bodies, fx);
         }
         self.live(now, feed, &ops, bodies, fx);
@@ -396,13 +406,14 @@ impl Core {
         let open_bytes = attached.lane.open_bytes();
         self.open_bytes = self.open_bytes - std::mem::replace(&mut attached.open_bytes, open_bytes) + open_bytes;
         let holes = found.iter().any(|found| matches!(found, Found::Hole { .. }));
+        self.is_taking = true;
         for found in found.drain(..) {
             if self.feeds.get(&feed).is_none_or(|attached| attached.closed) {
                 break;
             }
             self.found(now, feed, found, bodies, fx);
         }
-        self.found = found;
+        (self.found, self.is_taking) = (found, false);
         if holes {
             self.ask(now, fx);
         }

@@ -1,7 +1,8 @@
 //! Holes in a lane, and the questions that fill them.
 //!
 //! *Always holds:* one question is outstanding on a socket, for at most [`ASK_MAX`] indexes; after [`TRIES`] without
-//! anything new the hole is recorded and shown, and what lies behind it stays parked. Nothing is skipped silently.
+//! anything new the hole is recorded and shown, what lies behind it stays parked, and it is asked for ever more rarely.
+//! Nothing is skipped silently.
 
 use super::machine::{Bodies, Core, Effects};
 use super::record::{Before, Gap, GapState, Named, Record};
@@ -18,6 +19,10 @@ pub const ASK_TIMEOUT_MS: u64 = 10_000;
 pub const BESIDE: u64 = 3;
 /// Questions without anything new before a hole is recorded.
 pub const TRIES: u32 = 3;
+/// A recorded hole is asked for again after a minute, then after twice as long, and so on up to an hour: what is held
+/// beside it may have come meanwhile, by which an answer is recognised, or the client have found what it lacked.
+const AGAIN_MS: u64 = 60_000;
+const AGAIN_DOUBLED: u32 = 6;
 
 /// A question that a feed has not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +68,8 @@ pub struct Hole {
     pub askable: bool,
     /// Tries without anything new.
     pub tries: u32,
+    /// Once there were [`TRIES`]: not asked again before, ms.
+    pub again_at: u64,
     /// Recorded in the journal.
     pub recorded: bool,
 }
@@ -96,7 +103,19 @@ impl Core {
         let (from, to) = range;
         self.holes.insert(
             id,
-            Hole { lane, ordinal, run, from, to, tail: false, second: false, askable, tries: 0, recorded: false },
+            Hole {
+                lane,
+                ordinal,
+                run,
+                from,
+                to,
+                tail: false,
+                second: false,
+                askable,
+                tries: 0,
+                again_at: 0,
+                recorded: false,
+            },
         );
         let missing = if from == to { from.to_string() } else { format!("{from} to {to}") };
         self.event(now, "gap", format!("{id}: lane {lane} misses {missing}"));
@@ -116,8 +135,19 @@ impl Core {
         let base = book.runs[run as usize];
         let from = book.reach().saturating_sub(base);
         let to = (from + ASK_MAX - 1).max(book.least.saturating_sub(base + 1));
-        let hole =
-            Hole { lane, ordinal, run, from, to, tail: true, second: false, askable: true, tries: 0, recorded: false };
+        let hole = Hole {
+            lane,
+            ordinal,
+            run,
+            from,
+            to,
+            tail: true,
+            second: false,
+            askable: true,
+            tries: 0,
+            again_at: 0,
+            recorded: false,
+        };
         self.holes.insert(id, hole);
     }
 
@@ -158,6 +188,7 @@ impl Core {
                 second: false,
                 askable: true,
                 tries: 0,
+                again_at: 0,
                 recorded: is_recorded,
             };
             self.holes.insert(id, hole);
@@ -203,6 +234,10 @@ impl Core {
     /// Puts the next question to every socket that has none.
     pub(super) fn ask(&mut self, now: u64, fx: &mut Effects) {
         self.turn_pages(now, fx);
+        if self.again_at.is_some_and(|at| at <= now) {
+            let later = self.holes.iter().map(|(_, hole)| hole.again_at).filter(|at| *at > now);
+            self.again_at = later.min();
+        }
         let idle: Vec<(FeedId, u64)> = self
             .feeds
             .iter()
@@ -210,7 +245,7 @@ impl Core {
             .map(|(feed, attached)| (*feed, attached.no))
             .collect();
         for (feed, lane) in idle {
-            let Some((hole, from, to)) = self.next_question(lane) else { continue };
+            let Some((hole, from, to)) = self.next_question(now, lane) else { continue };
             let question = Question { hole, from, to, deadline: now + ASK_TIMEOUT_MS };
             let attached = self.feeds.get_mut(&feed).expect("listed");
             attached.question = Some(question);
@@ -220,13 +255,14 @@ impl Core {
         }
     }
 
-    fn next_question(&self, lane: u64) -> Option<(u64, u64, u64)> {
-        let open = self.holes.of(lane).filter(|(_, hole)| hole.askable && hole.tries < TRIES);
+    fn next_question(&self, now: u64, lane: u64) -> Option<(u64, u64, u64)> {
+        let due = |hole: &Hole| hole.tries < TRIES || hole.again_at <= now;
+        let open = self.holes.of(lane).filter(|(_, hole)| hole.askable && due(hole));
         for (id, hole) in open {
-            if hole.second {
+            if self.asks_second(hole) {
                 return Some((*id, 0, ASK_MAX - 1));
             }
-            let Some((from, to)) = self.first_missing(hole) else { continue };
+            let Some((from, to)) = self.first_missing(hole).filter(|_| self.run_base(hole).is_some()) else { continue };
             // A period's start says which period it is.
             let from = if from <= BESIDE + 1 { 0 } else { from - BESIDE };
             return Some((*id, from, (to + BESIDE).min(from + ASK_MAX - 1)));
@@ -234,10 +270,24 @@ impl Core {
         None
     }
 
+    /// Place of index 0 of a hole's run; none while nothing of a second run is held.
+    fn run_base(&self, hole: &Hole) -> Option<u64> {
+        let book = self.ledger.books.get(&hole.lane)?.periods.get(&hole.ordinal)?;
+        book.runs.get(hole.run as usize).copied()
+    }
+
+    /// Whether what is asked for is the beginning of a second run: a hole may be all of it, once the first is complete.
+    pub(super) fn asks_second(&self, hole: &Hole) -> bool {
+        let first = |other: &Hole| (other.ordinal, other.run, other.tail) == (hole.ordinal, 0, false);
+        let complete =
+            || !self.holes.of(hole.lane).any(|(_, other)| first(other) && self.first_missing(other).is_some());
+        hole.second || (hole.run == 1 && self.run_base(hole).is_none() && complete())
+    }
+
     /// First range of indexes that the hole still misses.
     pub(super) fn first_missing(&self, hole: &Hole) -> Option<(u64, u64)> {
         let book = self.ledger.books.get(&hole.lane)?.periods.get(&hole.ordinal)?;
-        let base = book.runs.get(hole.run as usize).copied()?;
+        let Some(base) = book.runs.get(hole.run as usize).copied() else { return Some((hole.from, hole.to)) };
         let missing = book.missing(base + hole.from, base + hole.to + 1, 1);
         missing.first().map(|(from, to)| (from - base, to - 1 - base))
     }
@@ -284,6 +334,8 @@ impl Core {
         let Some(hole) = self.holes.get_mut(&id) else { return };
         hole.tries = if progress { 0 } else { hole.tries + 1 };
         if hole.tries >= TRIES {
+            hole.again_at = now + (AGAIN_MS << (hole.tries - TRIES).min(AGAIN_DOUBLED));
+            self.again_at = Some(self.again_at.map_or(hole.again_at, |at| at.min(hole.again_at)));
             self.record_hole(now, id, fx);
         }
     }
@@ -322,13 +374,18 @@ impl Core {
     /// The tail of a period was asked for and nothing new came: it counts as closed.
     pub(super) fn presume(&mut self, now: u64, id: u64, bodies: &mut dyn Bodies, fx: &mut Effects) {
         let Some(Hole { lane, ordinal, .. }) = self.end_tail(now, id, fx) else { return };
+        self.presume_next(lane, ordinal, fx);
+        self.settle(now, lane, ordinal, bodies, fx);
+        self.settle(now, lane, ordinal + 1, bodies, fx);
+    }
+
+    /// The period after this one goes on where this one ends now.
+    pub(super) fn presume_next(&mut self, lane: u64, ordinal: u32, fx: &mut Effects) {
         let next = self.ledger.books.get(&lane).and_then(|book| book.periods.get(&(ordinal + 1)));
         let Some(next) = next else { return };
         let record =
             Named { lane, ordinal: ordinal + 1, hash: next.hash.clone(), label: next.label, before: Before::Presumed };
         self.append(Record::Named(record), None, fx);
-        self.settle(now, lane, ordinal, bodies, fx);
-        self.settle(now, lane, ordinal + 1, bodies, fx);
     }
 
     /// A tail is not looked for any more: its end is known.
@@ -389,6 +446,7 @@ impl Core {
         let forks = (self.ledger.tree.live().nth(1).is_some()).then_some(now + 1_000);
         let grown = !self.reasons.is_empty() && self.retry.chained != self.counters.chained;
         let stuck = grown.then_some(now + 1_000).or(self.retry.goes_on().then_some(now + RETRY_MS));
-        [deadline, places, waiting, forks, stuck].into_iter().flatten().min()
+        let again = self.again_at.map(|at| at.max(now + 1));
+        [deadline, places, waiting, forks, stuck, again].into_iter().flatten().min()
     }
 }

@@ -1,22 +1,68 @@
 //! A restarted honeycomb: it replays older periods under indexes that mean nothing, then writes its running period again
-//! from the start, at an index above 0. By the period's own `put stats.pendingHash` it is recognised.
+//! from the start, at an index above 0. By the period's own `put stats.pendingHash` it is recognised. One that has nothing
+//! to replay begins at index 0, without the markers that straggled into the period when it was written first: what it
+//! writes then has its place behind them.
 //!
 //! *Always holds:* a lane is put into a period only when everything it has sent of it, from the period's start, is what
 //! the tree holds there; and only into a period that nothing follows yet, because a replay runs on into the next period
 //! without a word.
 
+use super::book::Ready;
 use super::found::Resume;
 use super::machine::{Core, Effects};
 use super::record::{Before, Node, OpenCause, Opened, Record, Stands};
-use super::tree::Entry;
+use super::tree::{Entry, Place};
 use crate::feed::message::FeedId;
 use honeygraph_protocols::honeycomb::{HashText, Item, Ops, What};
 
+/// Markers that may have straggled into a period before its first op: one is common, more were never seen.
+const STRAGGLERS: u64 = 4;
+
 impl Core {
+    /// The last of the empty batches with which the tree begins this period, when what follows them is this batch, with
+    /// which a lane begins it; and how many there are. The same content with fewer markers before it is no other history.
+    pub(super) fn behind_stragglers(
+        &self,
+        before: Option<Node>,
+        hash: &HashText,
+        ready: &Ready,
+        ops_hash: [u8; 32],
+    ) -> Option<(Node, u64)> {
+        let mut empty = Place { before, period: hash, seq: 0, count: 0, ops_hash: hash_of_nothing() };
+        while ready.seq == 0 && ready.count > 0 && empty.seq < STRAGGLERS {
+            let at = self.ledger.find(&empty)?;
+            empty = Place { before: Some(at), seq: empty.seq + 1, ..empty };
+            let first = Place { count: ready.count, ops_hash, ..empty };
+            if self.ledger.find(&first).is_some() {
+                return Some((at, empty.seq));
+            }
+        }
+        None
+    }
+
+    /// A lane's period begins behind so many markers that it does not have.
+    pub(super) fn step_behind(&mut self, lane: u64, ordinal: u32, (at, markers): (Node, u64), fx: &mut Effects) {
+        let Some(book) = self.ledger.books.get(&lane).and_then(|book| book.periods.get(&ordinal)) else { return };
+        let runs = book.runs.iter().map(|base| base + markers).collect();
+        for attached in self.feeds.values_mut().filter(|attached| attached.no == lane) {
+            attached.lane.step_behind(ordinal, markers);
+        }
+        self.append(Record::Stands(Stands { lane, ordinal, at: Some(at), next: markers, runs }), None, fx);
+    }
+
     /// Whether a period with this hash is held under another label: then it is being written again.
     pub(super) fn is_known_otherwise(&self, hash: &HashText, label: Option<u64>) -> bool {
         let mut held = self.ledger.tree.periods_of(hash).filter_map(|(_, period)| period.label);
         label.is_some_and(|label| held.next().is_some_and(|held| held != label))
+    }
+
+    /// Whether a period that a lane opened with this hash and label is an older one, written again under a later label.
+    pub(super) fn is_written_again(&self, hash: &HashText, label: Option<u64>) -> bool {
+        let held = self.ledger.tree.periods_of(hash).find_map(|(_, period)| period.label);
+        let later = |(held, label): (u64, u64)| {
+            self.rules.is_honeycomb(label) && label > held && (label - held).is_multiple_of(self.rules.checkpoint_every)
+        };
+        held.zip(label).is_some_and(later)
     }
 
     /// A lane that begins with a period's hash under another period's label.
@@ -114,4 +160,9 @@ impl Core {
         }
         None
     }
+}
+
+/// `ops_hash` of a batch without ops.
+fn hash_of_nothing() -> [u8; 32] {
+    *blake3::hash(&[]).as_bytes()
 }

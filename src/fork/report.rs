@@ -1,6 +1,7 @@
 //! What the core shows of itself.
 
 use super::machine::Core;
+use super::questions::Hole;
 use super::record::{BranchNo, Node, Outcome, Proof};
 use super::status::{
     CheckedStatus, CheckpointStatus, ForkStatus, GapStatus, LaneStatus, MarkerStatus, ParkedStatus, PeriodStatus,
@@ -189,7 +190,12 @@ impl Core {
     }
 
     fn gap_status(&self) -> Vec<GapStatus> {
-        let now = self.holes.iter().filter(|(_, hole)| !hole.tail).map(|(id, hole)| {
+        // The end of a period is one once it was asked for in vain, while the next period waits for it.
+        let waits = |hole: &Hole| {
+            let next = self.ledger.books.get(&hole.lane).and_then(|book| book.periods.get(&(hole.ordinal + 1)));
+            hole.recorded && next.is_some_and(|next| !next.placed)
+        };
+        let now = self.holes.iter().filter(|(_, hole)| !hole.tail || waits(hole)).map(|(id, hole)| {
             let state = super::record::GapState::Recorded;
             let recorded_at = self.ledger.gaps.get(id).map_or(0, |gap| gap.at_ms);
             GapStatus {

@@ -104,7 +104,7 @@ impl Waiting {
                 self.blocks = Some((low.min(block), high.max(block)));
             }
             if seen.len() < SEEN && !matches!(item.what, What::Refused(_)) {
-                seen.push((index, digest_of(item, &ops.texts)));
+                seen.push((index, item.block, digest_of(item, &ops.texts)));
             }
         }
     }
@@ -134,7 +134,7 @@ impl Waiting {
                 && runs.iter().any(|run| matches!(&run.kind, Kind::Period { hash, .. } if *hash == named.hash));
         }
         let mut runs = ops.items.chunk_by(|one, other| one.index < other.index);
-        if self.seen[0].iter().any(|(index, _)| *index <= LAST) {
+        if self.seen[0].iter().any(|(index, ..)| *index <= LAST) {
             return runs.any(|run| shows(run, &ops.texts, &self.seen[0]));
         }
         let full = |run: &[Item]| run.last().is_some_and(|item| item.index == Some(LAST));

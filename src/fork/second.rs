@@ -34,16 +34,25 @@ impl Core {
     ) {
         match self.shown_second(&question, ops) {
             Shown::Second(items) => {
-                let Some(hole) = self.end_tail(now, question.hole, fx) else { return };
+                let Some(hole) = self.holes.get(&question.hole).cloned() else { return };
                 let book = self.ledger.books.get(&hole.lane).and_then(|book| book.periods.get(&hole.ordinal));
                 let Some(base) = book.map(|book| book.reach()) else { return };
                 let home = Home::At(Site { ordinal: hole.ordinal, run: 1, base, own: true });
-                self.put_down(now, feed, hole.lane, home, &ops.items[items], &ops.texts, fx);
-                self.page_tail(hole.lane, hole.ordinal);
+                let progress = self.put_down(now, feed, hole.lane, home, &ops.items[items], &ops.texts, fx);
+                if hole.tail {
+                    self.end_tail(now, question.hole, fx);
+                    self.page_tail(hole.lane, hole.ordinal);
+                } else {
+                    // All of it was known to be missing, to its end: what is left is asked for like any other hole.
+                    self.tried(now, question.hole, progress, fx);
+                    self.forget_holes(now, hole.lane, hole.ordinal, fx);
+                }
                 self.settle(now, hole.lane, hole.ordinal, bodies, fx);
             }
-            Shown::None => self.presume(now, question.hole, bodies, fx),
-            Shown::Unclear => self.tried(now, question.hole, false, fx),
+            Shown::None if self.holes.get(&question.hole).is_some_and(|hole| hole.tail) => {
+                self.presume(now, question.hole, bodies, fx);
+            }
+            Shown::None | Shown::Unclear => self.tried(now, question.hole, false, fx),
         }
     }
 

@@ -136,11 +136,26 @@ impl Core {
                 continue;
             };
             let before = if book.placed { book.at } else { self.predecessor(lane, ordinal)? };
+            if !book.placed && self.is_written_again(&hash, book.label) {
+                // It was written again after a restart, before the period itself was known, and without its empty batches.
+                return Err("written_again");
+            }
             let whole = ready.pieces.last().and_then(|last| self.whole.remove(last));
             let Some(ops_hash) = ready.ops_hash.or(whole).or_else(|| digest(&ready, bodies)) else {
                 self.waiting.insert((lane, ordinal));
                 return Err("not_durable_yet");
             };
+            if !self.ledger.books[&lane].periods[&ordinal].placed
+                && let Some(behind) = self.behind_stragglers(before, &hash, &ready, ops_hash)
+            {
+                if self.is_taking {
+                    // What the lane has found in the frame at hand is counted from where it was.
+                    self.waiting.insert((lane, ordinal));
+                    return Err("not_durable_yet");
+                }
+                self.step_behind(lane, ordinal, behind, fx);
+                continue;
+            }
             self.place(now, lane, ordinal, &hash, before, &ready, ops_hash, fx)?;
         }
     }

@@ -128,7 +128,7 @@ pub struct BranchState {
 }
 
 /// Where a batch with given content would stand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place<'a> {
     /// The batch before it.
     pub before: Option<Node>,

@@ -80,6 +80,9 @@ impl Core {
         self.append(Record::Gap(record), None, fx);
         self.holes.remove(&id);
         self.event(now, "gap", format!("{id} accepted: {reason}"));
+        if hole.tail {
+            self.presume_next(hole.lane, hole.ordinal, fx);
+        }
         self.settle(now, hole.lane, hole.ordinal, bodies, fx);
         self.settle(now, hole.lane, hole.ordinal + 1, bodies, fx);
         let chained = self.counters.chained > before;

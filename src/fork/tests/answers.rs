@@ -158,3 +158,17 @@ fn a_period_that_began_in_a_dead_socket_is_named_by_its_beginning() {
     stage.tick(20);
     assert_eq!(stage.chain()[2..], ["0:B/0+1W*", "0:B/2+1W*", "0:B/4+1W*"]);
 }
+
+/// The lane has no period of the label that the first ops of its first period still carry. Planted once: a place only for
+/// labels that the lane has (the hole stayed, as in the simulation's seed 151).
+#[test]
+fn what_carries_the_label_of_a_period_that_the_lane_never_had_fills_the_start_of_the_next() {
+    let mut stage = Stage::new();
+    stage.open(1, Some(1));
+    stage.batch(1, &["501:- 2 b=1; 3 W"]);
+    stage.shows(1, &["501:- 0 a=1; 1 W; 2 b=1; 3 W; 4 c=1; 5 W", "601:- 6 h=A; 7 W"]);
+    stage.was_asked(1, (0, 4));
+    stage.batch(1, &["501:- 0 a=1; 1 W; 2 b=1; 3 W; 4 c=1"]);
+    assert_eq!(stage.chain(), ["0:A/0+1W*", "0:A/2+1W*"]);
+    assert_eq!((stage.parked(), stage.status().gaps.len()), (0, 0));
+}

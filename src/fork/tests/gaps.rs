@@ -163,6 +163,32 @@ fn holes_are_found_again_after_a_restart() {
     assert_eq!(stage.chain().last().unwrap(), "0:A/12+1W*");
 }
 
+/// Planted once: none of it (a lane stayed parked although its client could have answered).
+#[test]
+fn a_recorded_hole_is_asked_for_again_ever_more_rarely() {
+    let mut stage = begun();
+    stage.bare(1, "601:A 6 d=1; 7 W");
+    for _ in 0..3 {
+        stage.was_asked(1, (0, 8));
+        stage.tick(10_000);
+    }
+    assert_eq!((stage.asked(1), stage.status().gaps[0].phase), (None, "recorded"));
+    for wait in [60_000, 120_000, 240_000] {
+        stage.tick(wait - 1);
+        assert_eq!(stage.asked(1), None, "{wait}");
+        stage.tick(1);
+        stage.was_asked(1, (0, 8));
+        stage.tick(10_000);
+    }
+    stage.tick(480_000);
+    stage.was_asked(1, (0, 8));
+    stage.batch(1, &["601:A 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W; 6 d=1; 7 W"]);
+    assert_eq!(stage.chain()[2..], ["0:A/4+1W*", "0:A/6+1W*"]);
+    assert!(stage.status().gaps.is_empty());
+    stage.tick(3_600_000);
+    assert_eq!(stage.asked(1), None);
+}
+
 /// Failed once: the next period was chained behind it as if nothing were missing.
 #[test]
 fn an_accepted_hole_at_the_end_of_a_period_lies_before_the_next_one() {
@@ -173,4 +199,36 @@ fn an_accepted_hole_at_the_end_of_a_period_lies_before_the_next_one() {
     stage.run(|core, now, bodies, fx| core.accept_gap(now, id, "lost", bodies, fx)).unwrap();
     assert_eq!(stage.chain()[2..], ["1:B/0+1W*", "1:B/2+1W*"], "a branch of its own, behind a hole");
     assert!(!stage.status().head.unwrap().unbroken);
+}
+
+/// The end of a period that nobody saw, and whose rest the client does not have any more. Planted once: shown nowhere, and
+/// not to be given up.
+#[test]
+fn the_end_of_a_period_that_was_asked_for_in_vain_is_a_gap_and_can_be_given_up() {
+    let mut stage = begun();
+    let rest: Vec<String> = (2..35).map(|nth| format!("{} k{nth}=1; {} W", 2 * nth, 2 * nth + 1)).collect();
+    let rest = rest.join("; ");
+    stage.bare(1, &format!("601:A {rest}"));
+    stage.gone(1);
+    stage.open(2, Some(3));
+    stage.bare(2, "701:B 4 d=1; 5 W");
+    let whole = format!("601:- 0 h=A; 1 W; 2 b=1; 3 W; {rest}");
+    let begins = whole.split("; ").take(64).collect::<Vec<_>>().join("; ");
+    let own = "701:- 0 h=B; 1 W; 2 e=1; 3 W; 4 d=1; 5 W";
+    stage.shows(2, &[&begins, own]);
+    for _ in 0..10 {
+        if stage.asked(2) == Some((0, 6)) {
+            stage.was_asked(2, (0, 6));
+            stage.batch(2, &[own]);
+        }
+        stage.tick(10_000);
+    }
+    let gaps = stage.status().gaps;
+    assert_eq!(gaps.iter().map(|gap| (gap.gap.label, gap.phase)).collect::<Vec<_>>(), [(Some(601), "recorded")]);
+    assert_eq!(stage.chain().len(), 35);
+    let id = gaps[0].gap.id;
+    stage.run(|core, now, bodies, fx| core.accept_gap(now, id, "lost", bodies, fx)).unwrap();
+    assert_eq!(stage.chain()[35..], ["1:B/0+1W*", "1:B/2+1W*", "1:B/4+1W*"]);
+    assert!(!stage.status().head.unwrap().unbroken && stage.status().gaps[0].phase == "accepted");
+    stage.restart();
 }

@@ -21,6 +21,7 @@ mod second_run;
 mod seed;
 mod shown;
 mod stale_hash;
+mod stragglers;
 mod supply;
 mod verdicts;
 

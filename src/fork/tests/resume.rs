@@ -314,3 +314,33 @@ fn a_silent_client_goes_on_where_everything_it_sent_was_received() {
         assert_eq!(stage.acks(3), "6 8");
     }
 }
+
+/// Planted once: only clients that say `sync_status` are asked (the socket waited for its next period).
+#[test]
+fn a_client_that_does_not_say_what_it_has_sent_goes_on_too() {
+    let mut stage = begun();
+    stage.gone(1);
+    stage.open(2, None);
+    stage.bare(2, "601:A 6 d=1; 7 W");
+    stage.shows(2, &["601:- 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W; 6 d=1; 7 W"]);
+    stage.was_asked(2, (0, 8));
+    stage.batch(2, &["601:- 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W; 6 d=1; 7 W"]);
+    assert_eq!(stage.chain()[2..], ["0:A/4+1W*", "0:A/6+1W*"]);
+}
+
+/// Planted once: items known by index and text alone.
+#[test]
+fn periods_with_the_same_content_are_told_apart_by_their_blocks() {
+    let mut stage = begun();
+    let content = |from: u64| format!("{from} b=1; {} W; {} c=1; {} W", from + 1, from + 2, from + 3);
+    stage.bare(1, "701:B 0 h=B; 1 W");
+    stage.bare(1, &format!("701:B {}", content(2)));
+    stage.bare(1, "801:C 0 h=C; 1 W");
+    stage.gone(1);
+    stage.open(2, Some(1));
+    stage.bare(2, &format!("801:C {}", content(2)));
+    let whole = |block, hash| format!("{block}:- 0 h={hash}; 1 W; {}", content(2));
+    stage.shows(2, &["601:- 0 h=A; 1 W; 2 b=1; 3 W", &whole(701, "B"), &whole(801, "C")]);
+    assert_eq!(stage.chain()[5..], ["0:C/0+1W*", "0:C/2+1W*", "0:C/4+1W*"]);
+    assert_eq!((stage.parked(), stage.acks(2).as_str()), (0, "2 4"));
+}

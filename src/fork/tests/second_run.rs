@@ -215,3 +215,28 @@ fn a_socket_in_a_second_run_behind_a_first_of_unknown_length_gets_its_place_in_t
     let expected: Vec<String> = expected.chain(["0:C/0+2W*".to_owned(), "0:C/3+1W*".to_owned()]).collect();
     assert_eq!(stage.chain(), expected);
 }
+
+/// Of the second run nothing came, and its length is known. Planted once: a hole of a run that nothing is held of counted
+/// as filled, and nobody was told.
+#[test]
+fn a_second_run_that_is_missing_as_a_whole_is_asked_for() {
+    let mut stage = Stage::new();
+    stage.open(1, None);
+    stage.bare(1, "501:A 0 h=A; 1 W; 2 b=1; 3 W");
+    stage.gone(1);
+    stage.open(2, Some(3));
+    stage.bare(2, "601:B 0 h=B; 1 W");
+    let runs = ["501:- 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W", "501:- 0 d=1; 1 W; 2 e=1; 3 W", "601:- 0 h=B; 1 W"];
+    stage.shows(2, &runs);
+    let missing = |stage: &Stage| {
+        stage.status().gaps.iter().map(|gap| (gap.gap.run, gap.gap.from, gap.gap.to)).collect::<Vec<_>>()
+    };
+    assert_eq!(missing(&stage), [(0, 4, 5), (1, 0, 3)]);
+    stage.was_asked(2, (0, 8));
+    stage.batch(2, &runs);
+    assert_eq!(missing(&stage), [(1, 0, 3)]);
+    stage.shows(2, &runs);
+    assert_eq!(stage.chain()[2..], ["0:A/4+1W*", "0:A/6+1W*", "0:A/8+1W*", "0:B/0+1W*"]);
+    assert_eq!((missing(&stage), stage.parked()), (vec![], 0));
+    stage.restart();
+}
