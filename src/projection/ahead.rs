@@ -4,7 +4,7 @@
 //! *Always holds:* records come in order, none beyond what is durable; what is read ahead is bounded.
 
 use super::state::{BodyError, Leaves};
-use super::task::{ProjectionError, step_back};
+use super::task::{NICENESS, ProjectionError, step_back};
 use crate::fork::record::{Lsn, Record};
 use crate::journal::{Entry, Frame, JournalError, Kind, Reader};
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ impl Ahead {
         let runtime = Handle::current();
         let name = std::thread::current().name().unwrap_or("state").replace("state", "ahead");
         let run = move || {
-            step_back();
+            step_back(NICENESS);
             let mut durable = reader.durable();
             let mut source = Source { cursor: reader.records(from), reader, frames: Frames::default() };
             while let Some(chunk) = next_chunk(&mut source, &mut durable, &runtime, &out) {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What the state's threads give way by.
-const NICENESS: i32 = 5;
+pub const NICENESS: i32 = 5;
 /// Rows swept before the journal is looked at again: about a millisecond.
 const SWEEP_SLICE: usize = 2_000;
 /// Records applied before readers see them, at most, while the journal is ahead.
@@ -43,7 +43,7 @@ pub async fn run(
     mut floor: watch::Receiver<Lsn>,
     stop: CancellationToken,
 ) -> Result<(), ProjectionError> {
-    step_back();
+    step_back(NICENESS);
     let mut ahead = Ahead::start(reader.clone(), state.cursor() + 1);
     let ended = follow(&mut state, &reader, &mut ahead, &applied, &mut floor, &stop).await;
     ahead.stop();
@@ -52,10 +52,10 @@ pub async fn run(
     Ok(())
 }
 
-/// Lets the threads of the feeds and of the journal go first where cores are scarce: an ack waits for them, and the state
-/// can catch up. Without the right to do so nothing changes.
-pub fn step_back() {
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+/// Lets the threads of the feeds and of the journal go first where cores are scarce: an ack waits for them, and what this
+/// thread does can catch up. Without the right to do so nothing changes.
+pub fn step_back(niceness: i32) {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), niceness);
 }
 
 async fn follow(

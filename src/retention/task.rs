@@ -6,6 +6,7 @@ use super::keeper::{KeepError, Keeper, Looked};
 use super::kept::Kept;
 use crate::fork::record::Lsn;
 use crate::fork::status::Status;
+use crate::projection::task::{NICENESS, step_back};
 use rustix::fs::statvfs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub struct Keeping {
 impl Keeping {
     /// Runs until it is stopped.
     pub async fn run(mut self) -> Result<(), KeepError> {
-        crate::projection::task::step_back();
+        step_back(NICENESS);
         let mut said = None;
         while !self.stop.is_cancelled() {
             let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);

@@ -65,6 +65,9 @@ impl Kept {
             hash.update(&(part.len() as u64).to_be_bytes()).update(part);
         }
         let tag = hash.finalize().to_hex()[..32].to_owned();
+        if self.none_match.is_empty() {
+            return Ok(Tag { tag, pinned });
+        }
         let forms = self.encodings.iter().map(|encoding| format!("\"{tag}-{encoding}\""));
         let known = forms.chain([format!("\"{tag}\""), "*".to_owned()]);
         let kept = |known: &String| self.none_match.iter().any(|kept| kept.trim_start_matches("W/") == known);

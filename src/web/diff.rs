@@ -27,7 +27,7 @@ pub(super) async fn diff(State(web): State<Arc<Web>>, query: Query) -> Result<Re
     let history = Point::history(&web, &query)?;
     let from = history.named(from)?;
     let to = query.get("to").map_or_else(|| Ok(history.clone()), |to| history.named(to))?;
-    let (old, new) = (from.snapshot.view(from.batch.node)?, to.snapshot.view(to.batch.node)?);
+    let (old, new) = (from.snapshot.view_at(&from.batch)?, to.snapshot.view_at(&to.batch)?);
     let ancestor = to.snapshot.find(to.batch.node, &from.batch.id)?.is_some_and(|at| at.node == from.batch.node);
     let mut out = b"{".to_vec();
     path.describe(&mut out);

@@ -59,7 +59,7 @@ pub(super) async fn export(
     };
     let (name, _) = web.namespace(&namespace)?;
     let point = Point::asked(&web, &query.clone().with("network", name)).await?;
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     let mut about = b"{".to_vec();
     point.describe(&mut about);
     let tag = query.tag(&about)?;

@@ -34,7 +34,7 @@ async fn answer(web: &Web, asked: Asked, query: &Query) -> Result<Response, ApiE
     let wanted = query.number("limit")?.unwrap_or(PAGE).clamp(1, MAX_LEAVES as u64);
     let point = Point::asked(web, query).await?;
     let from = query.get("from").map(|from| version(&point, from)).transpose()?;
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     let whole = point.snapshot.branch(point.batch.node.branch)?.is_some_and(|row| row.floor == 0);
     let based = point.snapshot.based(point.batch.node).is_some();
     let whole = whole && !based;

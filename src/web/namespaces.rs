@@ -38,7 +38,7 @@ pub(super) async fn stats(
     };
     let mut out = b"{".to_vec();
     point.describe(&mut out);
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     let tables = large(move || Ok(tables(&view)?)).await?;
     let about = json!({
         "namespace": namespace,

@@ -57,7 +57,7 @@ pub(super) async fn many(State(web): State<Arc<Web>>, _: Query, Body(body): Body
         Some(_) => return Err(ApiError::bad_request("form is nested or leaves")),
     };
     let point = Point::asked(&web, &query).await?;
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     let read = large(move || {
         let mut left = Limit { leaves: MAX_LEAVES, bytes: MAX_BYTES };
         let mut found = Vec::with_capacity(wanted.len());

@@ -79,13 +79,14 @@ impl<'a> Point<'a> {
     pub fn history(web: &'a Web, query: &Query) -> Result<Self, ApiError> {
         let (network, of) = web.network(query.get("network"))?;
         let snapshot = of.state.snapshot();
-        let batch = match query.get("fork") {
-            None => snapshot
-                .head()?
-                .ok_or_else(|| ApiError::unknown_before_base(format!("network {network} has no data yet")))?,
-            Some(fork) => tip(&snapshot, fork)?,
+        let Some(fork) = query.get("fork") else {
+            let none = || ApiError::unknown_before_base(format!("network {network} has no data yet"));
+            let batch = snapshot.head()?.ok_or_else(none)?;
+            return Self::at(network, of, snapshot, batch.node, batch);
         };
-        Self::at(network, of, snapshot, batch.node, batch)
+        let Fork { row, tip, .. } = named(&snapshot, fork)?;
+        let batch = tip.ok_or_else(|| ApiError::not_found("this fork has no batch yet"))?.batch;
+        Self::on(network, of, snapshot, row.first.map_or(batch.id, |(_, id)| id), batch.node, batch)
     }
 
     /// A batch on the history that ends at a node.
@@ -96,9 +97,20 @@ impl<'a> Point<'a> {
         history: Node,
         batch: Batch,
     ) -> Result<Self, ApiError> {
-        let complete = complete(of, &snapshot, network, &batch)?;
         let first = snapshot.branch(history.branch)?.and_then(|row| row.first);
         let fork = first.map_or(batch.id, |(_, id)| id);
+        Self::on(network, of, snapshot, fork, history, batch)
+    }
+
+    fn on(
+        network: &'a str,
+        of: &'a Networked,
+        snapshot: Snapshot<Fjall>,
+        fork: BatchId,
+        history: Node,
+        batch: Batch,
+    ) -> Result<Self, ApiError> {
+        let complete = complete(of, &snapshot, network, &batch)?;
         let standing = standing(of, &snapshot, history, batch.node);
         Ok(Self { network, of, snapshot, history, fork, batch, complete, standing })
     }
@@ -237,12 +249,9 @@ impl Networked {
     }
 }
 
-fn tip(snapshot: &Snapshot<Fjall>, fork: &str) -> Result<Batch, ApiError> {
+fn named(snapshot: &Snapshot<Fjall>, fork: &str) -> Result<Fork, ApiError> {
     match snapshot.named(fork)? {
-        Named::One(branch) => {
-            let tip = snapshot.tip(branch)?.ok_or_else(|| ApiError::not_found("this fork has no batch yet"))?;
-            Ok(tip.batch)
-        }
+        Named::One(fork) => Ok(*fork),
         Named::Several(forks) => {
             let name = |fork: &Fork| fork.row.first.map(|(_, id)| id.to_string());
             Err(ApiError::ambiguous_fork(fork, forks.iter().filter_map(name).collect()))

@@ -103,7 +103,7 @@ async fn answer(
 
 /// The leaf there, else what is below as an object.
 async fn nested(point: Point<'_>, asked: Asked, mut out: Vec<u8>) -> Result<Response, ApiError> {
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     if let Some(text) = view.get(&asked.encoded)? {
         out.extend_from_slice(br#","data":"#);
         out.extend_from_slice(&text);
@@ -134,7 +134,7 @@ async fn nested(point: Point<'_>, asked: Asked, mut out: Vec<u8>) -> Result<Resp
 async fn leaves(point: Point<'_>, asked: Asked, query: &Query, mut out: Vec<u8>) -> Result<Response, ApiError> {
     let wanted = query.number("limit")?.unwrap_or(PAGE).clamp(1, MAX_LEAVES as u64);
     let from = query.get("from").map(Asked::in_query).transpose()?;
-    let view = point.snapshot.view(point.batch.node)?;
+    let view = point.snapshot.view_at(&point.batch)?;
     let limit = Limit { leaves: wanted as usize, bytes: MAX_BYTES };
     let (batch, paged) = (point.batch.id, from.is_some());
     let read = large(move || {

@@ -44,12 +44,14 @@ pub fn ms(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }
 
-/// What the file system under `folder` takes for an append of 4 KiB with fdatasync, one after the other.
-pub fn append_and_sync(folder: &Path, rounds: usize) -> std::io::Result<Percentiles> {
+/// What the file system under `folder` takes for an append of 4 KiB with fdatasync, one after the other with `pause`
+/// between them: a processor that was idle, and a disk that was, take longer.
+pub fn append_and_sync(folder: &Path, rounds: usize, pause: Duration) -> std::io::Result<Percentiles> {
     let path = folder.join("append-and-sync");
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     let mut durations = Vec::with_capacity(rounds);
     for _ in 0..rounds {
+        std::thread::sleep(pause);
         let start = Instant::now();
         file.write_all(&[7; 4096])?;
         file.sync_data()?;
@@ -118,7 +120,7 @@ mod tests {
         assert_eq!((found.at(0.5), found.at(0.99), found.at(1.0)), ms((51, 100, 100)));
         assert_eq!(Percentiles::of(Vec::new()).at(0.5), Duration::ZERO);
         let folder = tempfile::tempdir().expect("a folder");
-        assert_eq!(append_and_sync(folder.path(), 3).expect("measured").count(), 3);
+        assert_eq!(append_and_sync(folder.path(), 3, Duration::ZERO).expect("measured").count(), 3);
     }
 
     fn ms(three: (u64, u64, u64)) -> (Duration, Duration, Duration) {

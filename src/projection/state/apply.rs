@@ -188,6 +188,7 @@ impl<K: Kv> State<K> {
         self.group.once.push((id.into(), Some(lsn.to_be_bytes().as_slice().into())));
         if row.first.is_none() {
             row.first = Some((lsn, batch.id));
+            self.shared.change(|branches| branches.begin(chain.branch, batch.id));
             self.group.branches.set(chain.branch, row);
         }
         if chain.head {

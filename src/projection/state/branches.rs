@@ -8,6 +8,7 @@
 //! and its versions fall.
 
 use crate::fork::record::{BranchNo, Lsn, Node};
+use honeygraph_protocols::batch::BatchId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A view's chain: the branch and version it stands on, then each ancestor and the cut there.
@@ -35,6 +36,8 @@ pub struct Branches {
     kept: BTreeSet<Node>,
     /// Batches with which the base was applied.
     based: BTreeSet<Node>,
+    /// Branches by the id of their first batch.
+    by_first: BTreeSet<(BatchId, BranchNo)>,
     changes: u64,
 }
 
@@ -50,6 +53,17 @@ impl Branches {
         if live {
             self.lower(branch, floor);
         }
+    }
+
+    /// A branch has its first batch.
+    pub fn begin(&mut self, branch: BranchNo, first: BatchId) {
+        self.by_first.insert((first, branch));
+    }
+
+    /// Branches that begin with a batch, oldest first.
+    pub fn beginning_with(&self, first: BatchId) -> Vec<BranchNo> {
+        let of_it = self.by_first.range((first, BranchNo::MIN)..=(first, BranchNo::MAX));
+        of_it.map(|(_, branch)| *branch).collect()
     }
 
     /// The base was applied with this batch.

@@ -268,6 +268,9 @@ fn load_branches(snapshot: &impl kv::Snapshot) -> Result<Branches, StateError> {
     for (key, row) in branch_rows(snapshot) {
         let row = row?;
         branches.add(key, row.parent, row.live, row.floor);
+        if let Some((_, first)) = row.first {
+            branches.begin(key, first);
+        }
     }
     for entry in snapshot.range(&[key::table::KEPT], &[key::table::KEPT + 1]) {
         let (key, _) = entry?;

@@ -50,7 +50,7 @@ impl<K: Kv> Clone for Snapshot<K> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
     /// Exactly one.
-    One(BranchNo),
+    One(Box<Fork>),
     /// Several: the first [`CANDIDATES`] of them.
     Several(Vec<Fork>),
     /// None.
@@ -133,6 +133,16 @@ impl<K: Kv> Snapshot<K> {
     /// The state at a point: a branch and a version up to its tip. [`StateError::Gone`] when it is not kept.
     pub fn view(&self, node: Node) -> Result<View<K::Snapshot>, StateError> {
         if !self.readable(node)? {
+            return Err(StateError::Gone(node));
+        }
+        Ok(View::new(self.rows.clone(), self.chain(node)))
+    }
+
+    /// The state at a batch that was read from this snapshot: as [`Self::view`], and saves the look at the branch's tip,
+    /// as the batch does not lie behind it.
+    pub fn view_at(&self, batch: &Batch) -> Result<View<K::Snapshot>, StateError> {
+        let node = batch.node;
+        if !self.shared.branches(|branches| branches.readable(node, node.version)) {
             return Err(StateError::Gone(node));
         }
         Ok(View::new(self.rows.clone(), self.chain(node)))
@@ -286,18 +296,21 @@ impl<K: Kv> Snapshot<K> {
     /// live fork has.
     pub fn named(&self, name: &str) -> Result<Named, StateError> {
         let Ok(id) = name.parse::<BatchId>() else { return self.by_period(name) };
-        let places = self.places(&id)?;
-        let (mut first, mut last) = (Vec::new(), Vec::new());
-        for place in &places {
-            let Some(fork) = self.fork(place.branch)? else { continue };
-            if fork.row.first.is_some_and(|(version, _)| version == place.version) {
-                first.push(fork);
-            } else if fork.tip.as_ref().is_some_and(|tip| tip.batch.node == *place) {
-                last.push(fork);
-            }
+        // The branches in memory may be newer than the snapshot: it has the word.
+        let first = self.shared.branches(|branches| branches.beginning_with(id));
+        let first = first.into_iter().filter_map(|branch| self.fork(branch).transpose());
+        let first = first.filter(|fork| fork.as_ref().map_or(true, |fork| fork.row.first.is_some()));
+        let first = first.collect::<Result<Vec<_>, _>>()?;
+        if !first.is_empty() {
+            return Ok(one_of(first));
         }
-        let named = if first.is_empty() { last } else { first };
-        if named.is_empty() { self.through(&places) } else { Ok(one_of(named)) }
+        let places = self.places(&id)?;
+        let mut last = Vec::new();
+        for place in &places {
+            let fork = self.fork(place.branch)?;
+            last.extend(fork.filter(|fork| fork.tip.as_ref().is_some_and(|tip| tip.batch.node == *place)));
+        }
+        if last.is_empty() { self.through(&places) } else { Ok(one_of(last)) }
     }
 
     fn by_period(&self, hash: &str) -> Result<Named, StateError> {
@@ -348,11 +361,12 @@ impl<K: Kv> Snapshot<K> {
 }
 
 fn one_of(mut forks: Vec<Fork>) -> Named {
-    match forks.as_slice() {
-        [] => Named::Unknown,
-        [fork] => Named::One(fork.branch),
-        _ => {
-            forks.truncate(CANDIDATES);
+    forks.truncate(CANDIDATES);
+    match forks.pop() {
+        None => Named::Unknown,
+        Some(only) if forks.is_empty() => Named::One(Box::new(only)),
+        Some(last) => {
+            forks.push(last);
             Named::Several(forks)
         }
     }

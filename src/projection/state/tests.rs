@@ -384,12 +384,12 @@ fn forks_blocks_and_labels_are_found() {
     assert_eq!(snapshot.places(&id(nodes[4])).unwrap(), [nodes[4]]);
     assert_eq!(snapshot.find(forked, &id(nodes[4])).unwrap().unwrap().node, nodes[4]);
     assert_eq!(snapshot.find(forked, &id(nodes[9])).unwrap(), None);
-    assert_eq!(snapshot.named(&id(forked).to_string()).unwrap(), Named::One(b1));
-    assert_eq!(snapshot.named(&id(nodes[0]).to_string()).unwrap(), Named::One(b0));
-    assert_eq!(snapshot.named(&id(head.node).to_string()).unwrap(), Named::One(b0));
+    assert!(matches!(snapshot.named(&id(forked).to_string()).unwrap(), Named::One(fork) if fork.branch == b1));
+    assert!(matches!(snapshot.named(&id(nodes[0]).to_string()).unwrap(), Named::One(fork) if fork.branch == b0));
+    assert!(matches!(snapshot.named(&id(head.node).to_string()).unwrap(), Named::One(fork) if fork.branch == b0));
     assert!(matches!(snapshot.named(&id(nodes[2]).to_string()).unwrap(), Named::Several(both) if both.len() == 2));
     let period_of = |node: Node| snapshot.batch(node).unwrap().unwrap().period;
-    assert_eq!(snapshot.named(period_of(nodes[12]).as_str()).unwrap(), Named::One(b0));
+    assert!(matches!(snapshot.named(period_of(nodes[12]).as_str()).unwrap(), Named::One(fork) if fork.branch == b0));
     assert!(matches!(snapshot.named(period_of(nodes[5]).as_str()).unwrap(), Named::Several(_)));
     assert_eq!(snapshot.named("Qm-unknown").unwrap(), Named::Unknown);
     assert_eq!(snapshot.period(forked, period_of(nodes[4]).as_str()).unwrap().unwrap().node, nodes[5]);
