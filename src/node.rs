@@ -140,7 +140,10 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         ports.insert(network.name.clone(), port);
         networked.insert(network.name.clone(), reading);
     }
-    let networks = Networks::new(&config.network, ports, config.catalog.tokens().clone())?;
+    // `network` is what a request means that names none; a feed that names none is DLUX's (docs/honeycomb.md).
+    let nameless =
+        if ports.contains_key(crate::catalog::FALLBACK) { crate::catalog::FALLBACK } else { &config.network };
+    let networks = Networks::new(nameless, ports, config.catalog.tokens().clone())?;
     let intake_stop = CancellationToken::new();
     let limits = FeedLimits::default();
     let feeds = Feeds::new(Surroundings {

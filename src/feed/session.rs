@@ -62,7 +62,7 @@ pub struct Visitor {
     /// How it is spoken to.
     pub dialect: Dialect,
     /// Token or network that the URL or `X-Token` names.
-    pub place: Option<String>,
+    pub places: Vec<String>,
     /// What a recording says of its request.
     pub opening: Opened,
 }
@@ -323,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.info.version = version.map(|text| shown(&text));
         self.info.token = token.map_or_else(|| DEFAULT_TOKEN.into(), |text| shown(&text));
         let networks = Arc::clone(&self.around.networks);
-        let resolved = networks.resolve(prefix.as_deref(), self.visitor.place.as_deref(), named.as_deref());
+        let resolved = networks.resolve(prefix.as_deref(), &self.visitor.places, named.as_deref());
         self.say(reply::identify_ack(&self.info.token));
         if let Some(complaint) = resolved.complaint {
             add(&self.around.counters.misnamed, 1);
@@ -374,7 +374,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn port(&mut self) -> Option<Arc<Port>> {
         if self.link.is_none() {
             let networks = Arc::clone(&self.around.networks);
-            self.join(networks.resolve(None, self.visitor.place.as_deref(), None).network);
+            let resolved = networks.resolve(None, &self.visitor.places, None);
+            if let Some(complaint) = resolved.complaint {
+                add(&self.around.counters.misnamed, 1);
+                self.complain(&complaint);
+            }
+            self.join(resolved.network);
         }
         self.link.as_ref().map(|link| Arc::clone(&link.port))
     }

@@ -98,7 +98,7 @@ impl Feeds {
         let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         let feed = FeedId(self.next.fetch_add(1, Relaxed));
         let remote = remote.map_or_else(String::new, |remote| remote.to_string());
-        let visitor = Visitor { feed, remote, dialect, place: place(&request), opening: opening(&request) };
+        let visitor = Visitor { feed, remote, dialect, places: places(&request), opening: opening(&request) };
         let upgrade = hyper::upgrade::on(&mut request);
         let span = tracing::info_span!(parent: None, "feed", id = feed.0);
         self.tasks.spawn(Arc::clone(self).serve(upgrade, visitor).instrument(span));
@@ -174,12 +174,12 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
     texts.any(|text| text.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
 }
 
-/// What the URL, else `X-Token`, says about the network.
-fn place(request: &Request) -> Option<String> {
+/// What the URL, and what `X-Token`, says about the network.
+fn places(request: &Request) -> Vec<String> {
     let in_url = request.uri().path().strip_prefix("/ws/");
-    let in_header = || request.headers().get("x-token").and_then(|value| value.to_str().ok());
-    let place = in_url.filter(|token| !token.is_empty()).or_else(in_header)?;
-    (place.len() <= MAX_PLACE).then(|| place.to_string())
+    let in_header = request.headers().get("x-token").and_then(|value| value.to_str().ok());
+    let said = in_url.into_iter().chain(in_header).filter(|place| !place.is_empty() && place.len() <= MAX_PLACE);
+    said.map(str::to_owned).collect()
 }
 
 /// What a recording says of a request: never what could be a secret.

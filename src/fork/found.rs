@@ -92,8 +92,10 @@ pub enum Found {
         hash: HashText,
         /// Verdict on the boundary.
         boundary: Boundary,
-        /// Whether it only confirms a hash that was known.
+        /// Whether it vouches for a period that is known.
         confirms: bool,
+        /// The confirm form, saying that the hash is not the one that was expected.
+        denied: bool,
     },
 }
 

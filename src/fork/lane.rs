@@ -6,10 +6,13 @@
 //! *Always holds:* an op's place is counted by us from the start of its period; the index is only the feed's hint. A
 //! piece is handed out once, and its ops are acknowledged only with it.
 
+mod announced;
+
 use super::found::{Closed, Found, Resume};
-use super::record::{Before, Boundary, Close, OpenCause};
-use super::rules::{Rules, judge};
-use honeygraph_protocols::honeycomb::{Checkpoint, HashText, Item, What};
+use super::record::{Before, Close, OpenCause};
+use super::rules::Rules;
+use announced::{Announced, Armed};
+use honeygraph_protocols::honeycomb::{HashText, Item, What};
 use std::borrow::Cow;
 
 /// Largest batch, in ops; a larger one closes the lane with `batch_too_large`.
@@ -92,14 +95,6 @@ struct Lost {
     askable: bool,
 }
 
-/// Announced, and to happen at the next op that can begin a period.
-#[derive(Clone, Debug, PartialEq)]
-struct Armed {
-    hash: HashText,
-    label: Option<u64>,
-    cause: OpenCause,
-}
-
 /// A lane.
 #[derive(Debug)]
 pub struct Lane {
@@ -119,7 +114,7 @@ pub struct Lane {
     /// The newest label that an item named.
     last_label: Option<u64>,
     armed: Option<Armed>,
-    announced: Option<(HashText, Option<u64>)>,
+    announced: Option<Announced>,
     /// Its first op writes the hash of a period that has another label: a restarted honeycomb writes it again.
     replays: bool,
     open: Open,
@@ -301,9 +296,8 @@ impl Lane {
         let strays = match &self.here {
             Some(here) => {
                 let falls = item.index.zip(self.last).is_some_and(|(index, last)| index < last);
-                !falls
-                    && self.armed.is_none()
-                    && here.label.is_some_and(|own| own != label && here.old_label != Some(label) && own > label)
+                let other = here.label.is_some_and(|own| own != label && here.old_label != Some(label));
+                !falls && self.armed.is_none() && other
             }
             None => false,
         };
@@ -325,7 +319,7 @@ impl Lane {
                 || (armed.cause == OpenCause::Checkpoint && (item.fork.is_none() || item.fork != here.hash)))
         {
             let armed = self.armed.take().expect("just seen");
-            self.open_period(armed.label, Some(armed.hash), armed.cause, out);
+            self.open_period(self.label(armed.block), Some(armed.hash), armed.cause, out);
             self.offset = goes_on.unwrap_or(0);
             return;
         }
@@ -350,7 +344,7 @@ impl Lane {
             if item.fork.as_ref().is_none_or(|fork| fork == hash));
         let plain = self.sync.is_none() && item.fork.is_some();
         if let Some(armed) = self.armed.take_if(|_| at_start) {
-            return self.open_period(armed.label, Some(armed.hash), armed.cause, out);
+            return self.open_period(self.label(armed.block), Some(armed.hash), armed.cause, out);
         }
         if at_start && !self.replays && (own_hash || plain) {
             return self.open_period(self.label(item.block), None, OpenCause::Start, out);
@@ -459,11 +453,12 @@ impl Lane {
             }
             None => (0, Before::Nothing, 0, None, None),
         };
-        let announced = announced.filter(|(hash, _)| Some(hash) != old_hash.as_ref());
-        let (hash, label) = match (hash, announced) {
-            (None, Some((hash, block))) => (Some(hash), label.or(self.label(block))),
+        let announced = announced.filter(|said| Some(&said.hash) != old_hash.as_ref());
+        let (hash, label) = match (hash, &announced) {
+            (None, Some(said)) => (Some(said.hash.clone()), label.or(self.label(Some(said.block)))),
             (hash, _) => (hash, label),
         };
+        let announced = announced.filter(|said| Some(&said.hash) == hash.as_ref());
         self.here = Some(Here {
             ordinal,
             label,
@@ -480,17 +475,7 @@ impl Lane {
         self.last_text.clear();
         self.offset = 0;
         out.push(Found::Opened { ordinal, label, hash, cause, before, end });
-    }
-
-    /// What was announced for the period that opens now. A message overtakes the ops that wait behind it, so that one for
-    /// a later period may be here already: it waits for that one.
-    fn take_announced(&mut self) -> Option<(HashText, Option<u64>)> {
-        let counted = self.here.as_ref().filter(|_| !self.seed).and_then(|here| here.counted_label(&self.rules));
-        let due = counted.map(|label| label + self.rules.checkpoint_every);
-        let announced = self.announced.as_ref().and_then(|(_, block)| *block).map(|block| self.rules.label(block));
-        let waits = due.zip(announced).is_some_and(|(due, announced)| announced > due);
-        let late = due.zip(announced).is_some_and(|(due, announced)| announced < due);
-        if waits { None } else { self.announced.take().filter(|_| !late) }
+        out.extend(announced.and_then(Announced::kept));
     }
 
     /// Finds the item's place; false when it is a repetition and was dealt with.
@@ -632,7 +617,7 @@ impl Lane {
         if self.open.ops == 0 {
             self.begin_batch(place, item);
         }
-        self.open.last_index = item.index;
+        self.open.last_index = item.index.or(self.open.last_index);
         self.open.label = self.label(item.block).or(self.open.label);
         self.marker = Some(Marker { block: item.block });
         self.close(Close::Marker, item.block, item.prev.clone(), out);
@@ -734,63 +719,6 @@ impl Lane {
             block,
             prev,
         }));
-    }
-
-    /// `fork_start`: a period with this hash opens at the lane's next index 0.
-    pub fn fork_start(&mut self, hash: Option<HashText>, block: Option<u64>) {
-        let Some(hash) = hash else { return };
-        let label = block
-            .map(|block| if self.rules.is_honeycomb(block) && !self.seed { self.rules.label(block) } else { block });
-        self.armed = Some(Armed { hash, label, cause: OpenCause::ForkStart });
-    }
-
-    /// A checkpoint message: names, confirms, or announces the end of the current period.
-    pub fn checkpoint(&mut self, message: &Checkpoint, out: &mut Vec<Found>) {
-        let (Some(hash), Some(block)) = (message.hash.clone(), message.block) else { return };
-        let seed = self.seed;
-        let label = if seed { block } else { self.rules.label(block) };
-        let known = self.here.as_ref().is_some_and(|here| [&here.hash, &here.old_hash].contains(&&Some(hash.clone())));
-        if known || message.matches.is_some() {
-            let confirms = known && message.matches != Some(false);
-            return out.push(Found::Checkpoint { block, hash, boundary: Boundary::Open, confirms });
-        }
-        let rules = self.rules;
-        let names = |here: &&mut Here| {
-            let own = if seed { here.label } else { here.counted_label(&rules) };
-            here.opened && here.hash.is_none() && own.is_none_or(|own| own == label)
-        };
-        if let Some(here) = self.here.as_mut().filter(names) {
-            here.hash = Some(hash.clone());
-            here.label = here.label.or(Some(label));
-            out.push(Found::Named { ordinal: here.ordinal, label: here.label, hash: here.hash.clone() });
-            return out.push(Found::Checkpoint { block, hash, boundary: Boundary::Open, confirms: true });
-        }
-        // Late word on a period that is over (or another word on this one) announces nothing.
-        if self.here.as_ref().is_some_and(|here| here.opened && here.label.is_some_and(|own| own >= label)) {
-            return out.push(Found::Checkpoint { block, hash, boundary: Boundary::Open, confirms: false });
-        }
-        let boundary = self.boundary(block);
-        // A lane whose index does not restart has no fall to wait for.
-        if seed || (self.loose > 0 && self.here.is_some()) {
-            self.close(Close::Rollover, None, None, out);
-            self.armed = Some(Armed { hash: hash.clone(), label: Some(label), cause: OpenCause::Checkpoint });
-        }
-        self.announced = Some((hash.clone(), Some(block)));
-        out.push(Found::Checkpoint { block, hash, boundary, confirms: false });
-    }
-
-    /// The seeds' rule, where the lane stands now.
-    fn boundary(&self, checkpoint_block: u64) -> Boundary {
-        if !self.seed {
-            return Boundary::Open;
-        }
-        let any_marker = self.marker.is_some();
-        judge(
-            any_marker && self.open.ops == 0,
-            any_marker,
-            self.marker.as_ref().and_then(|m| m.block),
-            checkpoint_block,
-        )
     }
 }
 

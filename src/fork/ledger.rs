@@ -193,6 +193,10 @@ impl Ledger {
         let node = Node { branch: chain.branch, version: lsn };
         self.tree.chained(lsn, chain);
         self.take_out(&chain.pieces, node);
+        // The feed may have said so before the period's first batch was whole.
+        if chain.seq == 0 && self.checkpoints.iter().any(|said| said.confirms && said.hash == chain.period) {
+            self.confirm(&chain.period);
+        }
         if chain.head {
             self.head = Some(node);
         }
@@ -241,14 +245,30 @@ impl Ledger {
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) {
-        if checkpoint.confirms && self.tree.confirm(&checkpoint.hash) {
-            for links in self.histories() {
-                Arc::make_mut(&mut self.proofs).confirm(&links, &checkpoint.hash, Anchor::Feed);
-            }
+        if checkpoint.confirms {
+            self.confirm(&checkpoint.hash);
+        }
+        // What was announced and is vouched for now is one checkpoint.
+        let same = |held: &&mut Checkpoint| {
+            (held.lane, held.block, &held.hash) == (checkpoint.lane, checkpoint.block, &checkpoint.hash)
+        };
+        if let Some(held) = self.checkpoints.iter_mut().rev().find(same).filter(|held| !held.confirms) {
+            *held = checkpoint.clone();
+            return;
         }
         self.checkpoints.push_back(checkpoint.clone());
         if self.checkpoints.len() > CHECKPOINTS_HELD {
             self.checkpoints.pop_front();
+        }
+    }
+
+    /// A feed vouches for the period that this hash opens.
+    fn confirm(&mut self, hash: &HashText) {
+        if !self.tree.confirm(hash) {
+            return;
+        }
+        for links in self.histories() {
+            Arc::make_mut(&mut self.proofs).confirm(&links, hash, Anchor::Feed);
         }
     }
 
@@ -310,15 +330,24 @@ impl Ledger {
     pub fn all_barred(&self) -> BTreeMap<BranchNo, u64> {
         let mut barred = BTreeMap::new();
         for verdict in self.verdicts.iter().rev() {
-            barred.extend(self.tree.holding(verdict.barred).into_iter().map(|branch| (branch, verdict.id)));
+            let holding = self.tree.holding(verdict.barred).into_iter();
+            let bars = |branch: &BranchNo| self.tree.tip(*branch).is_some_and(|tip| self.bars(verdict, tip));
+            barred.extend(holding.filter(bars).map(|branch| (branch, verdict.id)));
         }
         barred
+    }
+
+    /// Whether a verdict bars the history that ends here: it is, leads to, or goes on from the one that was left. One that
+    /// shares its first batches (each period begins with the same one) and then differs is another history.
+    pub fn bars(&self, verdict: &Verdict, at: Node) -> bool {
+        let related = |one, other| self.tree.is_ancestor(one, other);
+        related(verdict.barred, at) && (related(at, verdict.left) || related(verdict.left, at))
     }
 
     /// Whether this branch's tip lies behind a verdict; its number.
     pub fn barred(&self, branch: BranchNo) -> Option<u64> {
         let tip = self.tree.tip(branch)?;
-        self.verdicts.iter().find(|verdict| self.tree.is_ancestor(verdict.barred, tip)).map(|verdict| verdict.id)
+        self.verdicts.iter().find(|verdict| self.bars(verdict, tip)).map(|verdict| verdict.id)
     }
 
     /// The batch with this content after `before`, if the tree holds it.

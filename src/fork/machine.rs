@@ -12,7 +12,9 @@ use super::holes::Holes;
 use super::lane::{Lane, OPEN_BYTES};
 use super::ledger::{LANES_HELD, Ledger};
 use super::meet::Ended;
-use super::record::{Before, Chain, Checkpoint, Lsn, Named, Node, OpenCause, Opened, Piece, Record, Stands, UNPLACED};
+use super::record::{
+    Before, Boundary, Chain, Checkpoint, Lsn, Named, Node, OpenCause, Opened, Piece, Record, Stands, UNPLACED,
+};
 use super::resume::Waiting;
 use super::rules::Rules;
 use super::settle::{Retry, Weighed};
@@ -453,16 +455,18 @@ impl Core {
             }
             Found::TooLarge => {
                 self.feeds.get_mut(&feed).expect("speaks").closed = true;
+                self.event(now, "lane:closed", format!("lane {no}: batch_too_large"));
                 fx.messages.push((feed, FromCore::Close { code: 1009, reason: "batch_too_large" }));
             }
-            Found::Checkpoint { block, hash, boundary, confirms } => {
+            Found::Checkpoint { block, hash, boundary, confirms, denied } => {
                 let at = self.ledger.books.get(&no).and_then(|book| book.last()).and_then(|(_, book)| book.at);
-                let event = if matches!(boundary, super::record::Boundary::Invalid(_)) {
-                    "checkpoint:invalid"
-                } else {
-                    "checkpoint"
+                let (event, about) = match &boundary {
+                    Boundary::Invalid(reason) => ("checkpoint:invalid", format!("{block} {hash}: {reason}")),
+                    _ if denied => ("fork:invalid", format!("expected {hash} at {block}")),
+                    _ if confirms => ("fork:confirmed", format!("{block} {hash}")),
+                    _ => ("checkpoint", format!("{block} {hash}")),
                 };
-                self.event(now, event, format!("{block} {hash}"));
+                self.event(now, event, about);
                 let record = Checkpoint { lane: no, block, hash, at, boundary, confirms, at_ms: now };
                 self.append(Record::Checkpoint(record), None, fx);
             }
@@ -488,6 +492,7 @@ impl Core {
         }
         if self.ledger.books.get(&lane).is_some_and(|book| book.periods.len() > PERIODS_PER_LANE) {
             self.feeds.get_mut(&feed).expect("speaks").closed = true;
+            self.event(now, "lane:closed", format!("lane {lane}: too_many_periods"));
             fx.messages.push((feed, FromCore::Close { code: 1008, reason: "too_many_periods" }));
         }
     }

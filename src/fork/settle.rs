@@ -314,11 +314,7 @@ impl Core {
     /// The verdict that bars everything behind this batch.
     fn barred_before(&self, before: Option<Node>) -> Option<u64> {
         let before = before?;
-        let verdicts = self.ledger.verdicts.iter();
-        verdicts
-            .into_iter()
-            .find(|verdict| self.ledger.tree.is_ancestor(verdict.barred, before))
-            .map(|verdict| verdict.id)
+        self.ledger.verdicts.iter().find(|verdict| self.ledger.bars(verdict, before)).map(|verdict| verdict.id)
     }
 
     /// The branch that a new batch after `before` extends, and its birth if it is a new one.

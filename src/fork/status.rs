@@ -357,7 +357,7 @@ pub struct Counters {
 }
 
 /// Something the seeds call an event: `fork:new`, `fork:switch`, `fork:confirmed`, `fork:invalid`, `checkpoint`,
-/// `checkpoint:invalid`, and ours: `head:first`, `gap`, `rollback`, `release`.
+/// `checkpoint:invalid`, and ours: `head:first`, `gap`, `lane:closed`, `rollback`, `release`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// Running number.

@@ -28,3 +28,36 @@ fn a_message_whose_period_came_and_went_names_nothing() {
     stage.bare(1, "802:C 2 e=1; 3 W");
     assert_eq!(stage.chain()[3..], ["0:C/0+1W*", "0:C/2+1W*"]);
 }
+
+/// Failed once: only a message behind the period's first op vouched for it.
+#[test]
+fn a_checkpoint_that_comes_before_its_period_confirms_it_once_it_opens() {
+    for in_time in [true, false] {
+        let mut stage = begun();
+        let message = r#"{"type":"checkpoint","blockNum":701,"hash":"B","timestamp":5,"token":"SPK"}"#;
+        if in_time {
+            stage.frame(1, message);
+        }
+        stage.bare(1, "701:B 0 h=B");
+        if !in_time {
+            stage.frame(1, message);
+        }
+        stage.bare(1, "701:B 1 W");
+        let status = stage.status();
+        let confirmed: Vec<_> =
+            status.periods.iter().map(|period| (period.hash.as_str(), period.is_confirmed)).collect();
+        assert!(confirmed.contains(&("A", false)) && confirmed.contains(&("B", true)), "{in_time} {confirmed:?}");
+        assert!(status.events.iter().any(|event| event.event == "fork:confirmed"));
+        stage.restart();
+    }
+}
+
+#[test]
+fn a_checkpoint_that_the_feed_denies_is_an_event_and_confirms_nothing() {
+    let mut stage = begun();
+    let message = r#"{"type":"checkpoint","forkHash":"A","confirmedHash":"X","blockNum":601,"matches":false}"#;
+    stage.frame(1, message);
+    let status = stage.status();
+    assert!(status.events.iter().any(|event| event.event == "fork:invalid" && event.about.contains('X')));
+    assert!(!status.periods[0].is_confirmed);
+}

@@ -102,3 +102,25 @@ fn a_lane_that_opens_periods_without_end_is_closed() {
     assert_eq!(stage.chain().len(), 2);
     assert!(stage.status().lanes.iter().any(|lane| lane.lane == 1), "others are not touched");
 }
+
+/// A batch without end costs bounded memory, is acknowledged as far as it is spilled, and ends the lane at its bound.
+#[test]
+fn a_batch_without_end_closes_its_lane_and_nobody_elses() {
+    let mut stage = begun();
+    let text = "v".repeat(1 << 20);
+    let closed = |stage: &Stage| {
+        stage.out[&1].iter().any(|message| matches!(message, FromCore::Close { code: 1009, reason: "batch_too_large" }))
+    };
+    let mut index = 4;
+    while !closed(&stage) {
+        assert!(index < 300, "it is never too large");
+        stage.bare(1, &format!("601:A {index} k{index}=\"{text}\""));
+        index += 1;
+    }
+    assert!(index >= 4 + 255, "{index} is before the bound");
+    assert!(stage.status().events.iter().any(|event| event.event == "lane:closed"));
+    assert_eq!(stage.chain().len(), 2);
+    stage.open(2, None);
+    stage.bare(2, "601:A 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W");
+    assert_eq!(stage.chain()[2..], ["0:A/4+1W*"]);
+}

@@ -344,3 +344,16 @@ fn periods_with_the_same_content_are_told_apart_by_their_blocks() {
     assert_eq!(stage.chain()[5..], ["0:C/0+1W*", "0:C/2+1W*", "0:C/4+1W*"]);
     assert_eq!((stage.parked(), stage.acks(2).as_str()), (0, "2 4"));
 }
+
+/// Failed once: a raw `"W"` has no index, and the one before it was forgotten with it.
+#[test]
+fn a_marker_without_an_index_leaves_the_last_one_standing() {
+    let mut stage = begun();
+    stage.bare(1, "601:A 4 c=1; 5 d=1; _ W");
+    stage.say(1, Said::SyncStatus { last_index: 0 });
+    let told = stage.out[&1].iter().rev().find_map(|message| match message {
+        FromCore::SyncStatus { last_index, .. } => Some(*last_index),
+        _ => None,
+    });
+    assert_eq!(told, Some(5));
+}

@@ -95,3 +95,33 @@ fn fork_start_waits_for_index_0() {
     assert_eq!(stage.asked(1), None, "nobody knows what lies before");
     assert!(stage.chain().is_empty());
 }
+
+/// Nothing is lost and the index goes on. Failed once: what came under the new block was chained into the old period.
+#[test]
+fn a_block_of_the_next_period_without_a_fall_is_read_as_sent() {
+    let mut stage = Stage::new();
+    stage.open(1, Some(0));
+    stage.bare(1, "501:A 0 h=A; 1 W");
+    stage.bare(1, "601:B 2 b=1; 3 W; 4 c=1; 5 W");
+    assert_eq!(stage.status().lanes[0].numbering, "seed");
+    assert_eq!(stage.chain(), ["0:A/0+1W*", "0:B/0+1W*", "0:B/2+1W*"]);
+    assert_eq!(stage.status().head.unwrap().label, Some(601));
+    // Real block numbers that looked like honeycomb's at first.
+    let mut stage = Stage::new();
+    stage.open(1, None);
+    stage.bare(1, "500:F 0 a=1; 1 W");
+    stage.bare(1, "501:F 2 b=1; 3 W");
+    stage.bare(1, "502:G 4 c=1; 5 W");
+    assert_eq!(stage.chain().last().unwrap(), "0:G/0+1W*");
+    assert_eq!(stage.status().head.unwrap().label, Some(502));
+}
+
+/// Failed once: the label of a period that `fork_start` opened at a round block was that of honeycomb's numbering.
+#[test]
+fn fork_start_at_a_round_block_has_its_label_as_sent() {
+    let mut stage = Stage::new();
+    stage.open(1, Some(0));
+    stage.frame(1, r#"{"type":"fork_start","forkHash":"A","blockNum":12300,"timestamp":5}"#);
+    stage.bare(1, "12344:A 0 a=1; 1 W");
+    assert_eq!(stage.status().periods[0].block_num, Some(12_300));
+}

@@ -106,3 +106,22 @@ fn a_fork_is_pruned_when_nothing_needs_it() {
     stage.restart();
     assert_eq!(stage.status().forks.len(), 1);
 }
+
+/// Each period begins with the same batch, whoever writes it. Failed once: a corrected history was barred with the one that
+/// was left.
+#[test]
+fn a_history_that_shares_the_first_barred_batches_and_then_differs_is_another_one() {
+    let mut stage = long();
+    let ids = stage.head_ids();
+    rollback(&mut stage, "B");
+    stage.open(2, None);
+    stage.bare(2, "601:A 0 h=A; 1 W; 2 b=1; 3 W; 4 c=1; 5 W; 0 h=B; 1 W");
+    assert_eq!(stage.head_ids(), ids[..3], "so far it is what was left");
+    stage.bare(2, "601:A 2 x=1; 3 W");
+    assert_eq!((stage.head_ids()[..4].to_vec(), stage.head_ids().len()), (ids[..4].to_vec(), 5));
+    assert_eq!(stage.chain().last().unwrap(), "1:B/2+1W");
+    stage.bare(1, "702:B 4 e=1; 5 W");
+    stage.restart();
+    assert_eq!(stage.head_ids().len(), 5, "what goes on from the one that was left stays barred");
+    assert_eq!(stage.status().forks.iter().filter(|fork| fork.barred_by.is_some()).count(), 1);
+}
