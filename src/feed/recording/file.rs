@@ -285,7 +285,7 @@ mod tests {
         assert_eq!((events, end.unwrap()), (sample(), false));
     }
 
-    /// Guards against: the checksum not looked at; a torn end taken for damage.
+    /// Planted once: the checksum not looked at. Guards against: a torn end taken for damage.
     #[test]
     fn a_torn_end_is_cut_and_damage_is_refused() {
         let bytes = written();
