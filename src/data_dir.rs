@@ -4,6 +4,8 @@
 //! lock                  held by the node, or by a command that works offline
 //! endpoints.json        where a running node listens; absent after a clean stop
 //! journal/<network>/    the journal: the only truth
+//! base/<network>/       the root document that the state stands on, if there is one
+//! found/<network>/      one that gateways gave: the next start makes it the base
 //! state/<network>/      the state store: can be rebuilt from the journal
 //! verify-XXXXXX/        the replay of a `verify` that runs, or was killed; whoever has the lock next removes it
 //! ```
@@ -98,6 +100,11 @@ impl DataDir {
     /// Folder of a network's base.
     pub fn base(&self, network: &str) -> PathBuf {
         self.path.join("base").join(network)
+    }
+
+    /// Folder of a base that was found on the way back and is taken at the next start.
+    pub fn found_base(&self, network: &str) -> PathBuf {
+        self.path.join("found").join(network)
     }
 
     /// Networks that have a journal here, ordered by name.

@@ -29,6 +29,7 @@ use crate::proof::fill::Filler;
 use crate::proof::gateway::{GatewayError, Gateways};
 use crate::proof::source;
 use crate::proof::task::{ProofError, Prover};
+use crate::proof::walk::Ways;
 use crate::retention::keeper::{KeepError, Keeper, Orders};
 use crate::retention::task::Keeping;
 use crate::web::{self, Networked, Web};
@@ -131,12 +132,12 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let data = DataDir::create(&config.data_dir)?;
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
-    take_base(&config, &data).await?;
-    let mut storage = Storage::new(shutdown.clone(), config.gateways.clone(), config.retention);
+    take_bases(&config, &data).await?;
+    let mut storage = Storage::new(shutdown.clone(), (config.gateways.clone(), config.roots), config.retention);
     let mut ports = BTreeMap::new();
     let mut networked = BTreeMap::new();
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading) = storage.start(&network, stores, data.journal(&network.name))?;
+        let (port, reading) = storage.start(&network, stores, &data)?;
         ports.insert(network.name.clone(), port);
         networked.insert(network.name.clone(), reading);
     }
@@ -230,6 +231,22 @@ async fn take_base(config: &Config, data: &DataDir) -> Result<(), NodeError> {
     let expected = source::is_cid(source).then_some(source.as_str());
     let taken = base::import(&folder, &bytes, expected).map_err(refused)?;
     info!(network = config.network, hash = taken.hash, label = taken.label, leaves = taken.leaves, "base taken");
+    Ok(())
+}
+
+/// Takes the configured base, and those that were found while the node ran last.
+async fn take_bases(config: &Config, data: &DataDir) -> Result<(), NodeError> {
+    take_base(config, data).await?;
+    for network in config.catalog.networks() {
+        let name = &network.name;
+        let begins = beginning(&RealDisk, data.path(), name);
+        let begins = begins.map_err(|source| NodeError::Journal { network: name.clone(), source })?;
+        let adopted = base::adopt(&data.found_base(name), &data.base(name), begins.first <= 1);
+        let adopted = adopted.map_err(|source| NodeError::Base { network: name.clone(), source })?;
+        if let Some(base) = adopted {
+            info!(network = name, hash = %base.hash, "the root that was found becomes the base");
+        }
+    }
     Ok(())
 }
 
@@ -330,13 +347,16 @@ struct Storage {
     failure: watch::Sender<Option<NodeError>>,
     shutdown: CancellationToken,
     gateways: Vec<String>,
+    /// Roots that the way back may read.
+    roots: u64,
     retention: Orders,
 }
 
 impl Storage {
-    fn new(shutdown: CancellationToken, gateways: Vec<String>, retention: Orders) -> Self {
+    fn new(shutdown: CancellationToken, (gateways, roots): (Vec<String>, u64), retention: Orders) -> Self {
         Self {
             gateways,
+            roots,
             retention,
             disk: Arc::new(RealDisk),
             cores: Vec::new(),
@@ -352,7 +372,7 @@ impl Storage {
         &mut self,
         network: &Network,
         (core, state): Stores,
-        folder: PathBuf,
+        data: &DataDir,
     ) -> Result<(Port, Networked), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
@@ -380,12 +400,13 @@ impl Storage {
             genesis: Arc::default(),
             checkpoint_every: network.checkpoint_every,
         };
+        let found = Some(data.found_base(&name)).filter(|_| base.is_none());
         self.start_prover(network, &core, &reading, base)?;
-        self.start_filler(network, &reading, supplies)?;
+        self.start_filler(network, &reading, supplies, found)?;
         let (floor, floor_seen) = watch::channel(0);
         let keeping = Keeping {
             keeper: Keeper::new(self.retention, core.reader(), state.reader()),
-            folder,
+            folder: data.journal(&name),
             status: core.status(),
             kept,
             floor,
@@ -467,6 +488,7 @@ impl Storage {
         network: &Network,
         reading: &Networked,
         supplies: mpsc::Sender<Order>,
+        found: Option<PathBuf>,
     ) -> Result<(), NodeError> {
         let gateways = Gateways::new(&self.gateways).map_err(NodeError::Gateways)?;
         if gateways.is_empty() {
@@ -478,6 +500,7 @@ impl Storage {
             gateways,
             core: reading.admin.clone(),
             supplies,
+            ways: Ways::new(self.roots, found),
             stop: self.stops.1.clone(),
         };
         let status = reading.status.clone();

@@ -7,7 +7,7 @@ use honeygraph::proof::gateway::{GatewayError, Gateways};
 use honeygraph_protocols::document::cid_v0;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::gateway::{Gateway, Manner};
-use honeygraph_testnet::honeycomb::{Fault, Profile};
+use honeygraph_testnet::honeycomb::{Fault, Honeycomb, Profile};
 use honeygraph_testnet::local::LocalNode;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -204,5 +204,142 @@ fn a_base_and_a_trusted_hash_make_a_replica() {
     assert_eq!(node.api().json("/api/query/head?network=desk_").unwrap()["complete"], true);
     let all = truth.leaves_after(root as u64 + 3, usize::MAX).unwrap();
     assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole state of that day");
+    node.stop().unwrap();
+}
+
+/// Everything that a honeycomb of these days wrote, and a gateway that has it.
+fn days(seed: u64, steps: u64) -> (Honeycomb, Gateway) {
+    let mut honeycomb = honeycomb(Profile::Published, seed, PERIODS, &[]);
+    honeycomb.steps(steps);
+    let gateway = Gateway::start().unwrap();
+    let closes = honeycomb.truth().periods.iter().filter_map(|period| period.close.as_ref());
+    closes.for_each(|close| gateway.hold(&close.hash, close.document.clone()));
+    (honeycomb, gateway)
+}
+
+fn is_complete(node: &LocalNode) -> bool {
+    node.api().json("/api/query/head?network=desk_").unwrap()["complete"] == true
+}
+
+/// Documents in a folder of the data folder.
+fn documents(node: &LocalNode, folder: &str) -> Vec<String> {
+    let Ok(files) = std::fs::read_dir(node.config().data_dir.join(folder).join(NETWORK)) else { return Vec::new() };
+    files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// A node that was fed from the middle of a day on finds the root that its history begins with, and stands on it after
+/// the next start: not while a gateway lies, not when it may not go so far back, not when it has a base.
+#[test]
+fn the_oldest_root_on_the_way_back_becomes_the_base() {
+    let (honeycomb, gateway) = days(8, 600);
+    let truth = honeycomb.truth();
+    let roots: Vec<_> = truth.periods.iter().filter_map(|p| p.close.as_ref()).filter(|close| close.root).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let with =
+        |roots| honeygraph::config::Config { gateways: vec![gateway.url()], roots, ..config(folder.path(), PERIODS) };
+    gateway.behave(Manner::Lying);
+    let node = LocalNode::start(with(400)).unwrap();
+    let twin = desk::honeycomb(Profile::Published, 8, PERIODS, &[]);
+    let (_, report) = Feeding::start(twin, pace(&node, 3600)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    // The prover asks once, and leaves a gateway that lies alone.
+    node.api().wait(NETWORK, "the way back, tried", |_| (gateway.asked() > 1).then_some(())).unwrap();
+    let status = node.api().settled(NETWORK).unwrap();
+    assert_eq!((&status["proofs"]["walk"], documents(&node, "found").len()), (&Value::Null, 0));
+    node.stop().unwrap();
+    let walked = |node: &LocalNode| {
+        let walk = |status: &Value| Some(status["proofs"]["walk"].clone()).filter(|walk| !walk.is_null());
+        node.api().wait(NETWORK, "the way back", walk).unwrap()
+    };
+    gateway.behave(Manner::Honest);
+    let node = LocalNode::start(with(1)).unwrap();
+    let walk = walked(&node);
+    assert_eq!((&walk["ended"], &walk["base"], &walk["roots"]), (&"depth".into(), &Value::Null, &1.into()), "{walk}");
+    assert!(!is_complete(&node) && documents(&node, "found").is_empty());
+    node.stop().unwrap();
+    let node = LocalNode::start(with(400)).unwrap();
+    let walk = walked(&node);
+    assert_eq!((&walk["ended"], &walk["base"]), (&"oldest".into(), &roots[0].hash.clone().into()), "{walk}");
+    assert!(walk["roots"].as_u64() > Some(2) && walk["held"].as_u64() > Some(8), "{walk}");
+    assert!(!is_complete(&node), "at the next start");
+    gateway.behave(Manner::Failing);
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert!(is_complete(&node));
+    assert_eq!(
+        (documents(&node, "found").len(), documents(&node, "base")),
+        (0, vec![format!("{}.json", roots[0].hash)])
+    );
+    let status = node.api().wait(NETWORK, "proofs on the base", |status| {
+        let newest = status["proofs"]["newest"].as_array()?;
+        // The base itself is what was not seen.
+        let later = |proof: &&Value| proof["kind"] == "root" && proof["hash"] != roots[0].hash.as_str();
+        let mut later = newest.iter().filter(later).peekable();
+        (later.peek().is_some() && later.all(|root| root["outcome"] == "verified")).then(|| status.clone())
+    });
+    assert_eq!(status.unwrap()["proofs"]["walk"], Value::Null);
+    node.stop().unwrap();
+}
+
+/// A trusted hash alone makes a replica: its day from deltas, and the root of the day as the base.
+#[test]
+fn a_trusted_hash_finds_its_own_base() {
+    let (honeycomb, gateway) = days(9, 400);
+    let truth = honeycomb.truth();
+    let closes: Vec<_> = truth.periods.iter().map_while(|period| period.close.as_ref()).collect();
+    let root = (1..).find(|nth| closes[*nth].root).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = honeygraph::config::Config { gateways: vec![gateway.url()], ..config(folder.path(), PERIODS) };
+    let node = LocalNode::start(config).unwrap();
+    let order = serde_json::json!({ "hash": closes[root + 3].hash, "reason": "seen elsewhere", "network": NETWORK });
+    node.api().post("/api/admin/trust", &order).unwrap();
+    let found = |status: &Value| (status["proofs"]["walk"]["base"] == closes[root].hash.as_str()).then_some(());
+    node.api().wait(NETWORK, "the base", found).unwrap();
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert!(is_complete(&node));
+    let all = truth.leaves_after(root as u64 + 3, usize::MAX).unwrap();
+    assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole state of that day");
+    node.stop().unwrap();
+}
+
+/// What was missed reaches over a daily root. The root leads to the deltas of the day before; what is left is the one
+/// period that it closed, whose ops no document has.
+#[test]
+fn a_hole_that_crosses_a_root_shrinks_to_the_period_that_it_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start().unwrap();
+    let config = honeygraph::config::Config { gateways: vec![gateway.url()], ..config(folder.path(), 12) };
+    let node = LocalNode::start(config).unwrap();
+    let (mut honeycomb, report) =
+        Feeding::start(honeycomb(Profile::Published, 5, 12, &[]), pace(&node, 600)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    let before = node.api().settled(NETWORK).unwrap()["head"]["opening_label"].as_u64().unwrap();
+    // Away over a whole day of roots, and back in the middle of the next.
+    let from = honeycomb.truth().periods.len();
+    while !honeycomb.truth().periods[from..].iter().any(|period| period.close.as_ref().is_some_and(|close| close.root))
+    {
+        honeycomb.steps(EVERY);
+    }
+    honeycomb.steps(EVERY * 3 + 7);
+    honeycomb.restart(0);
+    let (honeycomb, report) = Feeding::start(honeycomb, pace(&node, 900)).unwrap().finish();
+    assert!(report.complete, "{report:?}");
+    let truth = honeycomb.truth();
+    for close in truth.periods.iter().filter_map(|period| period.close.as_ref()) {
+        gateway.hold(&close.hash, close.document.clone());
+    }
+    let is_root = |nth: &usize| truth.periods[*nth].close.as_ref().is_some_and(|close| close.root);
+    let closed = (from..).find(is_root).unwrap();
+    let last = truth.periods[closed - 1].label;
+    assert!(last > before + EVERY, "{last} {before}");
+    let reached = |status: &Value| (status["head"]["opening_label"].as_u64() == Some(last)).then(|| status.clone());
+    let status = node.api().wait(NETWORK, "the last delta before the root", reached).unwrap();
+    assert_eq!(status["forks"].as_array().unwrap().len(), 1, "{}", desk::told(&status));
+    node.api().settled(NETWORK).unwrap();
+    let held = truth.leaves_after(closed as u64 - 1, usize::MAX).unwrap();
+    let here = node.api().leaves(NETWORK, "").unwrap();
+    let there = desk::shown(&held);
+    assert!(here.iter().all(|(path, value)| there.get(path) == Some(value)), "as the stream had it there");
     node.stop().unwrap();
 }

@@ -32,7 +32,7 @@ fn json_of(output: &Output) -> Value {
 
 /// Begins to record, and waits until it is listened to: from then on the file is there.
 fn record(node: &LocalNode, file: &Path) -> Child {
-    let args = ["record", "--network", NETWORK, "--out", file.to_str().unwrap()];
+    let args = ["record", "--network", NETWORK, "--part-bytes", "16384", "--out", file.to_str().unwrap()];
     let child = honeygraph(node, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     node.api()
         .wait(NETWORK, "the recording", |_| std::fs::metadata(file).is_ok_and(|about| about.len() > 12).then_some(()))
@@ -111,6 +111,7 @@ fn a_chaotic_run_is_reproduced_exactly() {
     node.stop().unwrap();
     let summary = json_of(&recording.wait_with_output().unwrap());
     assert!(summary["sockets"].as_u64() > Some(8) && summary["joined"] == false, "{summary}");
+    assert!(summary["files"].as_u64() > Some(2) && file.with_extension("rec.0002").exists(), "{summary}");
 
     let again = LocalNode::start(config(folders[1].path(), LONG)).unwrap();
     let args = ["replay", file.to_str().unwrap()];

@@ -6,20 +6,27 @@ use super::Context;
 use super::exit::{Code, Failure, Outcome};
 use super::print;
 use super::remote::query_string;
-use crate::feed::recording::file::{FileError, Recording};
+use crate::feed::recording::file::FileError;
+use crate::feed::recording::parts::{Parts, Reading};
 use crate::feed::recording::{Event, Happened};
 use crate::web::record::GATHER;
 use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use tokio::time::timeout;
 
-/// Largest file unless --max-bytes says another: hours of a busy feed, and no disk is full of it.
+/// Largest recording unless --max-bytes says another: hours of a busy feed, and no disk is full of it.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Size of a file after which the next is begun, unless --part-bytes says another: what a mail or a chat takes no more,
+/// and a copy begins anew when it fails.
+const PART_BYTES: u64 = 256 << 20;
+
+/// Smallest such size: a chunk is not much smaller.
+const LEAST_PART: u64 = 4 << 10;
 
 /// `honeygraph record`
 #[derive(Debug, Args)]
@@ -30,15 +37,20 @@ pub struct Record {
     /// End after so many seconds; else at Ctrl-C
     #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// End when the file would grow beyond this many bytes
+    /// End when the recording would grow beyond this many bytes, all its files together
     #[arg(long, value_name = "BYTES", default_value_t = MAX_BYTES)]
     max_bytes: u64,
+    /// Begin the next file (FILE.0002, FILE.0003, ...) where one would grow beyond this many bytes
+    #[arg(long, value_name = "BYTES", default_value_t = PART_BYTES, value_parser = clap::value_parser!(u64).range(LEAST_PART..))]
+    part_bytes: u64,
 }
 
 /// What is in a recording.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
     file: PathBuf,
+    /// Files that it is in.
+    files: u32,
     network: String,
     sockets: usize,
     frames: u64,
@@ -57,7 +69,7 @@ pub async fn record(context: &Context, order: &Record) -> Outcome {
         Failure::new(Code::Usage, "which network? --network NAME (honeygraph status lists those of the node)")
     })?;
     let failed = |error: std::io::Error| Failure::new(Code::Failed, format!("{}: {error}", order.out.display()));
-    let mut file = File::create_new(&order.out).map_err(|error| match error.kind() {
+    let mut file = Parts::create(&order.out, order.part_bytes).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
             Failure::new(Code::Usage, format!("{} is there already: name another file", order.out.display()))
         }
@@ -82,9 +94,9 @@ pub async fn record(context: &Context, order: &Record) -> Outcome {
             }
         }
     };
-    file.sync_all().map_err(failed)?;
+    file.sync().map_err(failed)?;
     if let Err(failure) = ended {
-        if file.metadata().is_ok_and(|about| about.len() == 0) {
+        if file.is_empty() {
             // Nothing was recorded: the name is free for the next try.
             let _ = std::fs::remove_file(&order.out);
         }
@@ -104,10 +116,9 @@ pub async fn record(context: &Context, order: &Record) -> Outcome {
 
 /// What was recorded, read back.
 fn summary(path: &Path) -> Result<Summary, Failure> {
-    let file = File::open(path).map_err(|error| Failure::new(Code::Failed, format!("{}: {error}", path.display())))?;
-    let bytes = file.metadata().map_or(0, |about| about.len());
-    let mut recording = Recording::open(BufReader::new(file)).map_err(unreadable)?;
-    let mut summary = Summary { file: path.to_owned(), bytes, ..Summary::default() };
+    let mut recording = Reading::open(path).map_err(unreadable)?;
+    let (bytes, files) = (recording.bytes(), recording.parts());
+    let mut summary = Summary { file: path.to_owned(), files, bytes, ..Summary::default() };
     let mut sockets = BTreeSet::new();
     while let Some(Event { after_us, socket, what }) = recording.read().map_err(unreadable)? {
         summary.seconds = summary.seconds.max(after_us as f64 / 1e6);
@@ -130,11 +141,14 @@ fn summary(path: &Path) -> Result<Summary, Failure> {
 }
 
 fn told(summary: &Summary) -> String {
-    let Summary { network, sockets, frames, frame_bytes, bytes, seconds, joined, .. } = summary;
-    let text = format!(
+    let Summary { files, network, sockets, frames, frame_bytes, bytes, seconds, joined, .. } = summary;
+    let mut text = format!(
         "{}: {frames} frames of {sockets} sockets of {network} in {seconds:.1} s, {frame_bytes} bytes packed into {bytes}",
         summary.file.display()
     );
+    if *files > 1 {
+        text += &format!(" in {files} files");
+    }
     match joined {
         true => format!("{text}\nit began in the middle: a replay does not give this node's ids and state"),
         false => text,
@@ -146,7 +160,8 @@ pub fn unreadable(error: FileError) -> Failure {
     let code = match error {
         FileError::Io(_) => Code::Failed,
         FileError::NotARecording | FileError::Version(_) => Code::Usage,
-        FileError::Damaged { .. } => Code::Damaged,
+        FileError::Missing(_) => Code::NotFound,
+        FileError::Damaged { .. } | FileError::Foreign(_) | FileError::Torn(_) => Code::Damaged,
     };
     Failure::new(code, error)
 }

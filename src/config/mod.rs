@@ -35,6 +35,8 @@ pub struct Config {
     pub node_id: Option<String>,
     /// Gateways asked for documents by CID.
     pub gateways: Vec<String>,
+    /// Roots that the way back from an anchored hash may read.
+    pub roots: u64,
     /// Root document taken as the base of `network` where there is none.
     pub base: Option<String>,
     /// How much of the journal and of the state is kept.

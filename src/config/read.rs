@@ -258,6 +258,7 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
         network: text("network").to_owned(),
         node_id: Some(text("node_id").to_owned()).filter(|label| !label.is_empty()),
         gateways: super::urls(text("ipfs.gateways")).map(str::to_owned).collect(),
+        roots: count("ipfs.roots"),
         base: Some(text("base").to_owned()).filter(|source| !source.is_empty()),
         retention: Orders {
             keep: text("journal.retention").parse().expect("checked as a retention"),

@@ -132,6 +132,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "gateways asked for checkpoint documents by CID, https://host, several with commas, tried in this order",
     },
     Setting {
+        key: "ipfs.roots",
+        flag: "ipfs-roots",
+        env: &[("HONEYGRAPH_IPFS_ROOTS", Whole)],
+        default: "7",
+        kind: Kind::Count(0, 400),
+        about: "root documents (whole states, one a day) that the way back from an anchored hash may read; 0: it ends with the day, and no root becomes the base by itself",
+    },
+    Setting {
         key: "base",
         flag: "base",
         env: &[("HONEYGRAPH_BASE", Whole)],

@@ -3,7 +3,7 @@
 //! *Always holds:* an order is answered only after what it decided is durable; a dry run decides nothing.
 
 use super::record::Proof;
-use super::status::TipStatus;
+use super::status::{TipStatus, Walked};
 use honeygraph_protocols::batch::BatchId;
 use honeygraph_protocols::honeycomb::HashText;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,13 @@ pub enum Admin {
         hashes: Vec<HashText>,
         /// For each.
         reply: Reply<Vec<bool>>,
+    },
+    /// The way back from an anchored hash was gone (from the node itself).
+    Walked {
+        /// How far it led.
+        walked: Walked,
+        /// When it is shown.
+        reply: Reply<()>,
     },
     /// The state stands on another base than the proofs (from the node itself).
     Rebased {

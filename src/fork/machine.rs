@@ -18,7 +18,7 @@ use super::record::{
 use super::resume::Waiting;
 use super::rules::Rules;
 use super::settle::{Retry, Weighed};
-use super::status::{BegunBy, Counters, Event, Status};
+use super::status::{BegunBy, Counters, Event, Status, Walked};
 use super::tree::Place;
 use crate::feed::message::{FeedId, FeedInfo, FromCore, Said, ToCore};
 use honeygraph_protocols::honeycomb::{CheckpointForm, HashText, Ops};
@@ -147,6 +147,8 @@ pub struct Core {
     pub(super) held: Held,
     /// Last index that was received on lanes whose socket has gone since the node started.
     pub(super) left_at: BTreeMap<u64, u64>,
+    /// How far the way back led, the last time it was gone.
+    pub(super) walked: Option<Walked>,
     /// Bytes of all open batches.
     open_bytes: usize,
     last_lane: u64,
@@ -184,6 +186,7 @@ impl Core {
             retry: Retry::default(),
             held: Held::default(),
             left_at: BTreeMap::new(),
+            walked: None,
             open_bytes: 0,
             last_lane: 0,
             last_gap: 0,

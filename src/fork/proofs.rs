@@ -389,7 +389,7 @@ mod tests {
     }
 
     /// A pin covers what others say of the same checkpoint, and of earlier ones. Guards against: only the newest, or strongest,
-    /// word kept; a pin that takes the words of others with it.
+    /// word kept. Planted once: a pin that takes the words of others with it.
     #[test]
     fn a_pin_that_is_taken_back_leaves_what_others_confirmed_before_and_after() {
         let links = [node(0, 99)];
@@ -429,7 +429,7 @@ mod tests {
         assert_eq!(at(&[node(0, 15)]), [true, false, false]);
     }
 
-    /// Guards against: a confirmation that outlives the proof that it stood on.
+    /// Planted once: a confirmation that outlives the proof that it stood on.
     #[test]
     fn a_checkpoint_that_is_no_more_verified_is_no_more_confirmed() {
         let mut proofs = line("vv");

@@ -4,15 +4,50 @@
 //! which history is the head's.
 
 use super::admin::{AdminError, Trusted};
+use super::ledger::Ledger;
 use super::machine::{Core, Effects};
 use super::proofs::TRUSTED;
-use super::record::{Outcome, Proof, Rebased, Record, Trust};
+use super::record::{Node, Outcome, Proof, Rebased, Record, Trust};
+use super::status::{WalkFrom, Walked};
 use honeygraph_protocols::honeycomb::HashText;
 
 impl Core {
     /// The state stands on another base: its checkpoints will be proven again.
     pub fn rebased(&mut self, now: u64, base: Option<HashText>, fx: &mut Effects) {
         self.append(Record::Rebased(Rebased { base, at_ms: now }), None, fx);
+    }
+
+    /// Where the way back to a base begins: only while there is none, and a root is held whose state is not known.
+    pub(super) fn walk_from(&self) -> Option<WalkFrom> {
+        let Ledger { proofs, tree, .. } = &self.ledger;
+        let head = self.ledger.head.filter(|_| proofs.base.is_none())?;
+        let links = tree.links(head);
+        let stateless = |proof: &&Proof| {
+            let unknown = matches!(&proof.outcome, Outcome::Unverifiable(why) if why == "no_base");
+            proof.root && unknown && tree.is_ancestor(proof.by, head)
+        };
+        let newest = proofs.newest.iter().rev().find(stateless).map(|proof| proof.hash.clone());
+        let root = newest.or_else(|| self.begun_by_root(&links))?;
+        let confirmed = proofs.confirmed(&links).map(|(_, confirmed)| confirmed.hash.clone());
+        let anchor = confirmed.or_else(|| Some(tree.period(tree.entry(head)?.period)?.hash.clone()))?;
+        Some(WalkFrom { anchor, root })
+    }
+
+    /// The hash that opened the first period of this history, if its label says that it is a root's.
+    fn begun_by_root(&self, links: &[Node]) -> Option<HashText> {
+        let (tree, branch) = (&self.ledger.tree, links.last()?.branch);
+        let (version, ..) = tree.branch(branch)?.first?;
+        let first = tree.period(tree.entry(Node { branch, version })?.period)?;
+        let before = first.label?.checked_sub(self.rules.checkpoint_every)?;
+        self.rules.has_second_run(before).then(|| first.hash.clone())
+    }
+
+    /// The way back was gone as far as it led.
+    pub fn walked(&mut self, now: u64, walked: Walked) {
+        if let Some(base) = &walked.base {
+            self.event(now, "base:found", format!("{base} becomes the base at the next start"));
+        }
+        self.walked = Some(walked);
     }
 
     /// Takes the outcome of a recomputation; whether it is about something that is still there.

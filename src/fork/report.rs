@@ -41,6 +41,7 @@ impl Core {
             unverifiable,
             mismatches,
             trusted: proofs.trusted.keys().cloned().collect(),
+            walk: self.walked.clone().filter(|_| proofs.base.is_none()),
             newest: proofs.newest.iter().rev().map(shown).collect(),
         }
     }
@@ -85,6 +86,7 @@ impl Core {
             proofs: self.proof_status(),
             proven: ledger.proofs.clone(),
             wanted: self.wanted(),
+            walk: self.walk_from(),
             counters: self.counters.clone(),
             events: self.events.iter().cloned().collect(),
         }

@@ -42,6 +42,9 @@ pub struct Status {
     /// Documents that would fill holes.
     #[serde(skip)]
     pub wanted: Vec<Wanted>,
+    /// Where the way back to a base begins, while there is none.
+    #[serde(skip)]
+    pub walk: Option<WalkFrom>,
     /// Counters since the start of the process.
     pub counters: Counters,
     /// Newest events, newest last (at most [`Status::EVENTS`]).
@@ -70,6 +73,34 @@ pub struct Wanted {
     pub then: Option<HashText>,
 }
 
+/// Where the way back begins that leads from document to document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalkFrom {
+    /// A hash that somebody vouches for: the newest confirmed one of the head's history, else the feed's newest.
+    pub anchor: HashText,
+    /// A root of that history whose state is not known here: another one is worth another walk.
+    pub root: HashText,
+}
+
+/// How far the way back led, the last time it was gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Walked {
+    /// The hash that it began with.
+    pub from: HashText,
+    /// Block of the oldest checkpoint that it leads to.
+    pub back_to: Option<u64>,
+    /// Roots that were read on the way.
+    pub roots: u64,
+    /// Checkpoints that the documents on the way name, the first one included.
+    pub named: u64,
+    /// Those of them that open a period held here.
+    pub held: u64,
+    /// The root that was found to be the oldest one of this history: it becomes the base at the next start.
+    pub base: Option<HashText>,
+    /// Why it ended, in one stable word: `oldest`, `depth`, `not_held`, `no_link`.
+    pub ended: &'static str,
+}
+
 /// What is proven, in short.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ProofStatus {
@@ -87,6 +118,8 @@ pub struct ProofStatus {
     pub mismatches: u64,
     /// Hashes that the operator trusts.
     pub trusted: Vec<HashText>,
+    /// How far the way back led; none: it was not gone since the start, or there is a base.
+    pub walk: Option<Walked>,
     /// The newest, newest first.
     pub newest: Vec<CheckedStatus>,
 }
@@ -357,7 +390,7 @@ pub struct Counters {
 }
 
 /// Something the seeds call an event: `fork:new`, `fork:switch`, `fork:confirmed`, `fork:invalid`, `checkpoint`,
-/// `checkpoint:invalid`, and ours: `head:first`, `gap`, `lane:closed`, `rollback`, `release`.
+/// `checkpoint:invalid`, and ours: `head:first`, `gap`, `lane:closed`, `rollback`, `release`, `base:found`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// Running number.

@@ -297,6 +297,10 @@ impl CoreTask {
                 let held = self.core.holds_periods(&hashes);
                 self.answer_when_durable(reply, Ok(held));
             }
+            Admin::Walked { walked, reply } => {
+                self.core.walked(now, walked);
+                self.answer_when_durable(reply, Ok(()));
+            }
             Admin::Rebased { base, reply } => {
                 self.core.rebased(now, base, effects);
                 self.perform(effects)?;

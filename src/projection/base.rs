@@ -111,6 +111,27 @@ pub fn import(folder: &Path, bytes: &[u8], expected: Option<&str>) -> Result<Imp
     Ok(Imported { hash, label: number.saturating_sub(1), leaves: count, bytes: bytes.len() as u64 })
 }
 
+/// Makes a base that was found while the node ran the network's base, if there is none and the state `may` be made again;
+/// else it is given up. Killed in the middle it is in one of the two folders.
+pub fn adopt(found: &Path, folder: &Path, may: bool) -> Result<Option<Base>, BaseError> {
+    let Some(waiting) = Base::current(found)? else { return Ok(None) };
+    let is_free = may && Base::current(folder)?.is_none();
+    let is_sound = is_free && waiting.leaves(|_, _| {}).is_ok();
+    let io = |source| BaseError::Io { path: found.into(), source };
+    let adopted = match waiting.path.file_name().filter(|_| is_sound) {
+        None => None,
+        Some(name) => {
+            let path = folder.join(name);
+            std::fs::create_dir_all(folder).map_err(io)?;
+            std::fs::rename(&waiting.path, &path).map_err(io)?;
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+            Some(Base { hash: waiting.hash, path })
+        }
+    };
+    std::fs::remove_dir_all(found).map_err(io)?;
+    Ok(adopted)
+}
+
 fn check(bytes: &[u8], expected: Option<&str>) -> Result<String, BaseError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(BaseError::TooLarge(bytes.len() as u64));
@@ -172,6 +193,26 @@ mod tests {
         let taken = import(folder.path(), other, Some(&cid_v0(other))).unwrap();
         assert_eq!(Base::current(folder.path()).unwrap().unwrap().hash.as_str(), taken.hash, "the new one alone");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_found_base_is_taken_once_and_only_where_there_is_none() {
+        let top = tempfile::tempdir().unwrap();
+        let (found, folder) = (top.path().join("found"), top.path().join("base"));
+        assert_eq!(adopt(&found, &folder, true).unwrap(), None);
+        let hash = import(&found, DOCUMENT, None).unwrap().hash;
+        assert_eq!(adopt(&found, &folder, false).unwrap(), None, "the journal begins late");
+        assert!(!found.exists() && Base::current(&folder).unwrap().is_none());
+        import(&found, DOCUMENT, None).unwrap();
+        std::fs::write(found.join(format!("{hash}.json")), b"[94000102,{}]").unwrap();
+        assert_eq!(adopt(&found, &folder, true).unwrap(), None, "a file that was changed");
+        import(&found, DOCUMENT, None).unwrap();
+        let taken = adopt(&found, &folder, true).unwrap().unwrap();
+        assert_eq!((taken.hash.as_str(), Base::current(&folder).unwrap()), (hash.as_str(), Some(taken.clone())));
+        import(&found, br#"[94000202,{"a":1}]"#, None).unwrap();
+        assert_eq!(adopt(&found, &folder, true).unwrap(), None, "there is one");
+        assert_eq!(Base::current(&folder).unwrap(), Some(taken));
+        assert!(!found.exists());
     }
 
     #[test]

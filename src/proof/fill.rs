@@ -3,21 +3,24 @@
 //! The same way leads forward to a hash that the operator trusts: with a root as base, documents alone make a replica.
 //!
 //! A document names the deltas of its day before it. So from the period that waits the way leads back, hash by hash, to
-//! one that is held; from there the periods are supplied in order. A period that a root closed has no delta: there the
-//! way ends.
+//! one that is held; from there the periods are supplied in order. Where nothing of the day is held, its root leads to the
+//! day before ([`super::walk`]). The ops of the period that a root closed stand in no document: a hole that crosses roots
+//! shrinks to these periods.
 //!
 //! *Always holds:* a document counts only by its CID; one is held at a time; nothing here decides what the content means,
 //! the core compares it with what it holds.
 
 use super::gateway::{GatewayError, Gateways};
 use super::task::{DELTA_BYTES, PAUSE};
+use super::walk::{Day, Ways};
 use crate::fork::admin::Admin;
 use crate::fork::rules::Rules;
-use crate::fork::status::{Status, Wanted};
+use crate::fork::status::{Status, WalkFrom, Wanted};
 use crate::fork::supply::{
     Order, SUPPLY_BATCHES, SUPPLY_BYTES, Start, Supplied, SuppliedBatch, SuppliedPeriod, Supply,
 };
 use crate::journal::packed::{PackedError, Packing};
+use crate::projection::base::BaseError;
 use honeygraph_protocols::document::{Delta, DeltaOp, DocumentError};
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
@@ -33,16 +36,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Why a hole was not filled.
 #[derive(Debug, thiserror::Error)]
-enum FillError {
+pub(super) enum FillError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     #[error("{0} is no delta ({1}): what a root closes has no document of its ops")]
     NotADelta(HashText, DocumentError),
+    #[error("{0} is no root ({1})")]
+    NotARoot(HashText, DocumentError),
+    #[error("a base that was found: {0}")]
+    Base(#[from] BaseError),
+    #[error("the ops of the period that root {0} closed stand in no document: up to there it is filled")]
+    ClosedByRoot(HashText),
     #[error("{0} names a checkpoint that is no hash")]
     NoHash(HashText),
     #[error("an op in {0}: {1}")]
     Op(HashText, PackedError),
-    #[error("nothing of the day of {0} is held: it has to be filled from an earlier one")]
+    #[error("nothing of the day of {0} is held, nor of those before it that may be read (ipfs.roots) and can be had")]
     NotHeld(HashText),
     #[error("what {0} holds has no place: {1}")]
     Refused(HashText, &'static str),
@@ -62,8 +71,18 @@ pub struct Filler {
     pub core: mpsc::Sender<Admin>,
     /// Where content goes.
     pub supplies: mpsc::Sender<Order>,
+    /// How far back it may go.
+    pub ways: Ways,
     /// Ends it.
     pub stop: CancellationToken,
+}
+
+/// When the way back is gone (again).
+struct Walk {
+    from: WalkFrom,
+    /// None: not again.
+    at: Option<Instant>,
+    pause: Duration,
 }
 
 /// When something is tried (again).
@@ -83,10 +102,14 @@ struct Step {
 
 impl Filler {
     /// Runs until it is stopped.
-    pub async fn run(self, mut status: watch::Receiver<Arc<Status>>) {
+    pub async fn run(mut self, mut status: watch::Receiver<Arc<Status>>) {
         let mut due: BTreeMap<HashText, Due> = BTreeMap::new();
+        let mut walk = None;
         loop {
-            let wanted = status.borrow_and_update().wanted.clone();
+            let (wanted, from) = {
+                let status = status.borrow_and_update();
+                (status.wanted.clone(), status.walk.clone())
+            };
             due.retain(|hash, _| wanted.iter().any(|wanted| wanted.hash == *hash));
             let now = Instant::now();
             for wanted in &wanted {
@@ -98,8 +121,9 @@ impl Filler {
                     let then = then.map(|hash| Wanted { hash, label: None, then: None, ..wanted.clone() });
                     let (wanted, is_last) = (then.as_ref().unwrap_or(wanted), then.is_some() || wanted.then.is_none());
                     let key = key.clone();
+                    let stop = self.stop.clone();
                     let filled = tokio::select! {
-                        () = self.stop.cancelled() => return,
+                        () = stop.cancelled() => return,
                         filled = self.fill(wanted) => filled,
                     };
                     let Some(due) = due.get_mut(&key) else { continue };
@@ -115,7 +139,12 @@ impl Filler {
                     }
                 }
             }
-            let next = due.values().map(|due| due.at).min();
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.seek(from, &mut walk) => {}
+            }
+            let next = due.values().map(|due| due.at).chain(walk.as_ref().and_then(|walk| walk.at)).min();
             let sleep = next.map_or(LONGEST_PAUSE, |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -127,20 +156,69 @@ impl Filler {
         }
     }
 
-    /// Brings what lies before the period that this hash opened.
-    async fn fill(&self, wanted: &Wanted) -> Result<(), FillError> {
-        let last = self.delta(&wanted.hash).await?;
-        if wanted.more_than.is_some_and(|held| last.ops.len() as u64 <= held) {
-            return Ok(());
+    /// Goes the way back to a base when it is time to: for each root of the head's history whose state is not known
+    /// once, and again while that fails.
+    async fn seek(&mut self, from: Option<WalkFrom>, walk: &mut Option<Walk>) {
+        let Some(from) = from.filter(|_| self.ways.seeks()) else {
+            *walk = None;
+            return;
+        };
+        let now = Instant::now();
+        if walk.as_ref().is_none_or(|walk| walk.from.root != from.root) {
+            *walk = Some(Walk { from: from.clone(), at: Some(now + GRACE), pause: PAUSE });
         }
-        let steps = self.steps(wanted, &last)?;
-        let hashes = steps.iter().map(|step| step.hash.clone()).collect();
+        let Some(walk) = walk.as_mut().filter(|walk| walk.at.is_some_and(|at| at <= now)) else { return };
+        walk.from = from;
+        let walked = match self.walk(&walk.from).await {
+            Ok(walked) => walked,
+            Err(error) => {
+                tracing::warn!(network = self.network, "no way back to a base: {error}");
+                walk.at = Some(Instant::now() + walk.pause);
+                walk.pause = (walk.pause * 2).min(LONGEST_PAUSE);
+                return;
+            }
+        };
+        // What a gateway did not have it may have later; else the way is as long as it is until the next root.
+        walk.at = (walked.ended == "no_link").then(|| Instant::now() + LONGEST_PAUSE);
+        let (reply, answer) = oneshot::channel();
+        if self.core.send(Admin::Walked { walked, reply }).await.is_ok() {
+            // A core that has ended shows nothing.
+            let _ = answer.await;
+        }
+    }
+
+    /// Which of these hashes opened a period that is held.
+    pub(super) async fn holds(&self, hashes: Vec<HashText>) -> Result<Vec<bool>, FillError> {
         let (reply, answer) = oneshot::channel();
         self.core.send(Admin::Holds { hashes, reply }).await.map_err(|_| FillError::Gone)?;
-        let held = answer.await.ok().and_then(Result::ok).ok_or(FillError::Gone)?;
-        let newest = held.iter().rposition(|held| *held);
-        let from = newest.or(wanted.begins.then_some(0)).ok_or_else(|| FillError::NotHeld(wanted.hash.clone()))?;
-        let (mut last, upto) = (Some(last), steps.len());
+        answer.await.ok().and_then(Result::ok).ok_or(FillError::Gone)
+    }
+
+    /// Brings what lies before the period that this hash opened.
+    async fn fill(&mut self, wanted: &Wanted) -> Result<(), FillError> {
+        let delta = self.delta(&wanted.hash).await?;
+        if wanted.more_than.is_some_and(|held| delta.ops.len() as u64 <= held) {
+            return Ok(());
+        }
+        let mut day = Day::of(wanted.hash.clone(), delta)?;
+        for crossed in 0.. {
+            let steps = self.steps(&day)?;
+            let held = self.holds(steps.iter().map(|step| step.hash.clone()).collect()).await?;
+            let newest = held.iter().rposition(|held| *held);
+            if newest.is_some() || wanted.begins {
+                self.bring(day.delta, steps, newest).await?;
+                // The period behind it has no document.
+                return if crossed > 0 { Err(FillError::ClosedByRoot(day.root)) } else { Ok(()) };
+            }
+            let before = if crossed < self.ways.most() { self.before(&day).await } else { None };
+            day = before.ok_or_else(|| FillError::NotHeld(wanted.hash.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Supplies the periods of a day from the newest on that is held, or from its beginning.
+    async fn bring(&self, last: Delta, steps: Vec<Step>, newest: Option<usize>) -> Result<(), FillError> {
+        let (mut last, upto, from) = (Some(last), steps.len(), newest.unwrap_or(0));
         let mut at: Option<(HashText, Supplied)> = None;
         for (nth, step) in steps.into_iter().enumerate().skip(from) {
             let delta = match last.take_if(|_| nth + 1 == upto) {
@@ -162,27 +240,27 @@ impl Filler {
     }
 
     /// The periods of a document's day up to the one that it closed, oldest first.
-    fn steps(&self, wanted: &Wanted, delta: &Delta) -> Result<Vec<Step>, FillError> {
-        let hash = |text: &str| HashText::new(text).ok_or_else(|| FillError::NoHash(wanted.hash.clone()));
-        let mut opened = vec![(hash(&delta.root)?, self.label_of_root(delta.number))];
-        for link in &delta.chain {
+    fn steps(&self, day: &Day) -> Result<Vec<Step>, FillError> {
+        let hash = |text: &str| HashText::new(text).ok_or_else(|| FillError::NoHash(day.hash.clone()));
+        let mut opened = vec![(day.root.clone(), self.label_of_root(day.delta.number))];
+        for link in &day.delta.chain {
             opened.push((hash(&link.hash)?, Some(link.hive_block)));
         }
-        let closed = opened.iter().skip(1).map(|(hash, _)| hash.clone()).chain([wanted.hash.clone()]);
+        let closed = opened.iter().skip(1).map(|(hash, _)| hash.clone()).chain([day.hash.clone()]);
         let closed: Vec<HashText> = closed.collect();
         let steps = opened.into_iter().zip(closed);
         Ok(steps.map(|((hash, label), closed)| Step { hash, label, closed }).collect())
     }
 
     /// Block of the root that a delta of this number stands on: the save after the newest daily accounting before it.
-    fn label_of_root(&self, number: u64) -> Option<u64> {
+    pub(super) fn label_of_root(&self, number: u64) -> Option<u64> {
         let every = self.rules.checkpoint_every;
         let newest = self.rules.label(number.saturating_sub(1));
         let saves = (0..=self.rules.root_interval / every).map_while(|back| newest.checked_sub(back * every));
         saves.filter(|label| *label > every).find(|label| self.rules.has_second_run(label - every))
     }
 
-    async fn delta(&self, hash: &HashText) -> Result<Delta, FillError> {
+    pub(super) async fn delta(&self, hash: &HashText) -> Result<Delta, FillError> {
         let document = self.gateways.document(hash.as_str(), DELTA_BYTES).await?;
         Delta::parse(&document).map_err(|error| FillError::NotADelta(hash.clone(), error))
     }

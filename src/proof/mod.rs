@@ -12,3 +12,4 @@ pub mod fill;
 pub mod gateway;
 pub mod source;
 pub mod task;
+pub mod walk;

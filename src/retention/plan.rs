@@ -45,7 +45,7 @@ pub fn plan(segments: &[Segment], needed: Lsn, floor: Standing, pressed: bool) -
 mod tests {
     use super::*;
 
-    /// Guards against: the floor's reach taken for the first record after it.
+    /// Planted once: the floor's reach taken for the first record after it.
     #[test]
     fn a_floor_is_made_when_it_pays() {
         let segments: Vec<_> = [1, 101, 201, 301].map(|first| Segment { first, bytes: 10 }).into();

@@ -10,15 +10,14 @@ use super::print;
 use super::record::unreadable;
 use super::remote::{Remote, encode};
 use crate::data_dir::{Endpoints, endpoints_path};
-use crate::feed::recording::file::Recording;
+use crate::feed::recording::file::FileError;
+use crate::feed::recording::parts::Reading;
 use crate::feed::recording::{Began, Happened};
 use clap::Args;
 use hyper::Uri;
 use player::{Played, Player, Speed, Target};
 use serde::Serialize;
 use serde_json::Value;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,7 +31,7 @@ const STILL: Duration = Duration::from_secs(60);
 /// `honeygraph replay FILE`
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// What honeygraph record wrote
+    /// What honeygraph record wrote; the files that follow it (FILE.0002, ...) are played too
     file: PathBuf,
     /// Where honeycomb would connect, ws://host:port; else the node that runs on the data folder
     #[arg(long, value_name = "URL")]
@@ -60,12 +59,12 @@ struct Told<'a> {
 
 /// Runs the command.
 pub async fn run(order: &Replay, data_dir: &Path, as_json: bool) -> Outcome {
-    let failed = |error| Failure::new(Code::Failed, format!("{}: {error}", order.file.display()));
-    let file = File::open(&order.file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new(Code::NotFound, format!("{}: {error}", order.file.display())),
-        _ => failed(error),
+    let mut recording = Reading::open(&order.file).map_err(|error| match error {
+        FileError::Io(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Failure::new(Code::NotFound, format!("{}: {error}", order.file.display()))
+        }
+        error => unreadable(error),
     })?;
-    let mut recording = Recording::open(BufReader::new(file)).map_err(unreadable)?;
     let target = target(order, data_dir)?;
     let remote = Remote::find(Some(&target.url.replacen("ws://", "http://", 1)), data_dir)?;
     let first = recording.read().map_err(unreadable)?;

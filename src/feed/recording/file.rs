@@ -16,6 +16,7 @@
 use super::{Event, Happened};
 use hyper::body::Bytes;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 /// Happened a file begins with: its name and version.
 pub const MAGIC: [u8; 12] = *b"honeyrec\x01\0\0\0";
@@ -52,6 +53,15 @@ pub enum FileError {
         /// Happened is wrong with it.
         why: &'static str,
     },
+    /// One of several files is not there.
+    #[error("{0} is missing: later files of the recording are there")]
+    Missing(PathBuf),
+    /// One of several files does not follow the one before it.
+    #[error("{0} is of another recording, or out of its order")]
+    Foreign(PathBuf),
+    /// One of several files ends early, and is not the last.
+    #[error("the end of {0} is torn, and it is not the last file of the recording")]
+    Torn(PathBuf),
 }
 
 /// Events on their way into a chunk.
@@ -275,7 +285,7 @@ mod tests {
         assert_eq!((events, end.unwrap()), (sample(), false));
     }
 
-    /// Guards against: the checksum not looked at; a torn end taken for damage.
+    /// Planted once: the checksum not looked at. Guards against: a torn end taken for damage.
     #[test]
     fn a_torn_end_is_cut_and_damage_is_refused() {
         let bytes = written();

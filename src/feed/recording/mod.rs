@@ -1,13 +1,14 @@
 //! A feed's traffic as a file: what sockets said, when, and in which order the core heard it.
 //!
 //! A [`Tap`](tap::Tap) stands in each network's [`Port`](super::networks::Port); while somebody records, sessions tell it
-//! what passes. [`mod@file`] is the form on disk, which is also what travels to whoever records.
+//! what passes. [`mod@file`] is the form on disk, which is also what travels to whoever records; [`parts`] are its files.
 //!
 //! *Always holds:* the order of a recording is the order in which the core heard it, over all sockets; of the headers
 //! only the path, `X-Token` and `X-Client-Type` are in it, of the frames none that authenticates; recording never
 //! makes a feed wait.
 
 pub mod file;
+pub mod parts;
 pub mod tap;
 
 use hyper::body::Bytes;

@@ -153,7 +153,7 @@ mod tests {
         assert!(tap.listen().is_some() && tap.run() == 0, "a listener that is gone listens no more");
     }
 
-    /// Guards against: the bound left out (the feed's frames then pile up for a reader that stopped).
+    /// Planted once: the bound left out (the feed's frames then pile up for a reader that stopped).
     #[tokio::test]
     async fn who_does_not_keep_up_loses_the_rest_and_knows() {
         let tap = Arc::new(Tap::default());

@@ -24,6 +24,7 @@ mod stale_hash;
 mod stragglers;
 mod supply;
 mod verdicts;
+mod wanted;
 
 use super::ledger::Ledger;
 use super::machine::{Bodies, Body, Core, Effects, Limits};

@@ -167,7 +167,7 @@ fn a_lane_that_waits_for_a_tail_is_put_behind_the_end() {
     assert_eq!((stage.parked(), stage.branches()), (0, 1));
 }
 
-/// Guards against: `agrees` compared nothing, and the lane was put onto a history that it contradicts.
+/// Planted once: `agrees` compared nothing, and the lane was put onto a history that it contradicts.
 #[test]
 fn a_lane_that_contradicts_a_document_stays_where_it_is() {
     let mut stage = begun();

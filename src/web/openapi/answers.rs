@@ -396,6 +396,15 @@ fn proofs() -> Value {
         ("branch", number()),
         ("at_ms", number()),
     ]);
+    let walk = object(&[
+        ("from", text()),
+        ("back_to", or_null(number())),
+        ("roots", number()),
+        ("named", number()),
+        ("held", number()),
+        ("base", or_null(text())),
+        ("ended", word(&["oldest", "depth", "not_held", "no_link"])),
+    ]);
     object(&[
         ("verified_at", or_null(number())),
         ("confirmed_at", or_null(number())),
@@ -404,6 +413,7 @@ fn proofs() -> Value {
         ("unverifiable", number()),
         ("mismatches", number()),
         ("trusted", list(text())),
+        ("walk", or_null(walk)),
         ("newest", list(checked)),
     ])
 }
