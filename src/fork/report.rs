@@ -154,7 +154,8 @@ impl Core {
                     operation_count: period.ops,
                     last_write_marker: period.marker.map(|(index, timestamp)| MarkerStatus {
                         index,
-                        block_num: period.label,
+                        // Of the batch that it closed; in seed numbering that is its own block.
+                        block_num: tree.entry(period.last).and_then(|last| last.label).or(period.label),
                         timestamp,
                         prev_checkpoint_hash: None,
                     }),

@@ -222,11 +222,11 @@ pub struct PeriodStatus {
 pub struct MarkerStatus {
     /// Index as sent, else its place.
     pub index: u64,
-    /// Block as sent.
+    /// Label of the batch that it closed: in seed numbering the marker's own block.
     pub block_num: Option<u64>,
     /// When it came, ms since the epoch.
     pub timestamp: u64,
-    /// `prevCheckpointHash` as sent.
+    /// Always null: what precedes a period is known by the chain, and the field says something else in mid-period.
     pub prev_checkpoint_hash: Option<HashText>,
 }
 

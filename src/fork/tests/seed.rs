@@ -26,6 +26,7 @@ fn labels_are_blocks_as_sent() {
     let status = stage.status();
     assert_eq!(status.head.unwrap().label, Some(12_344));
     assert_eq!(status.periods[0].block_num, Some(12_340));
+    assert_eq!(status.periods[0].last_write_marker.as_ref().unwrap().block_num, Some(12_344));
 }
 
 #[test]
