@@ -22,13 +22,18 @@ pub const MAX_LINES: usize = 16_384;
 /// Batches in one answer; small ones fill it before its bytes do.
 pub const MAX_BATCHES: usize = 16_384;
 /// Frames of one batch in one answer.
-pub const MAX_FRAMES: usize = 256;
+pub const MAX_FRAMES: usize = 1_024;
 /// Batches of one period that are taken: a real one has hundreds. A longer period is not served.
 pub const MAX_PERIOD_BATCHES: u32 = 1 << 18;
 /// Ops of one period that are taken.
 pub const MAX_PERIOD_OPS: u64 = 1 << 28;
 /// Bytes of frames at which an answer ends: one request is one substream, and about this much uses it well.
 pub const ANSWER_BYTES: usize = 1 << 20;
+/// Bytes of bodies, once unpacked, at which an answer ends: whoever answers counts what its frames declare, whoever asked
+/// unpacks no more.
+pub const ANSWER_BODY_BYTES: usize = 64 << 20;
+/// Most bytes of one frame once unpacked: a journal cuts a batch into pieces of 1 MiB and the op that crosses it.
+pub const FRAME_BODY_BYTES: usize = 8 << 20;
 /// Most bytes of one frame: the largest that a journal holds.
 pub const MAX_FRAME_BYTES: usize = 8 << 20;
 
