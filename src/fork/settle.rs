@@ -485,7 +485,7 @@ impl Core {
         let extending = head.map(|head| tree.holding(head)).unwrap_or_default();
         // What only a message of the own feed confirmed is no more than the own feed.
         let confirmed = |links: &[Node]| {
-            proofs.confirmed(links).filter(|(_, confirmed)| confirmed.by > Anchor::Feed).map(|(node, _)| node)
+            proofs.confirmed(links).filter(|(_, confirmed)| confirmed.by() > Anchor::Feed).map(|(node, _)| node)
         };
         let own = head.and_then(|head| confirmed(&tree.links(head)));
         let live: Vec<(BranchNo, Node)> =
