@@ -3,6 +3,8 @@
 //! *Always holds:* intake stops first and storage last; the first task that fails stops the node with its reason; what
 //! was acknowledged is in the journal whatever the rest does.
 
+mod swarm;
+
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::feed::budget::Budget;
@@ -34,6 +36,7 @@ use crate::retention::task::Keeping;
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
+use honeygraph_bootstrap::identity::IdentityError;
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -98,6 +101,9 @@ pub enum NodeError {
         /// Why.
         source: ProjectionError,
     },
+    /// The key by which other nodes know this one.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// What is kept of a network.
     #[error("retention of {network}: {source}")]
     Retention {
@@ -132,12 +138,14 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
     take_base(&config, &data).await?;
+    let key = swarm::key(&config.swarm, &data)?;
     let mut storage = Storage::new(shutdown.clone(), config.gateways.clone(), config.retention);
     let mut ports = BTreeMap::new();
-    let mut networked = BTreeMap::new();
+    let (mut networked, mut exchanges) = (BTreeMap::new(), Vec::new());
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading) = storage.start(&network, stores, data.journal(&network.name))?;
+        let (port, reading, supplies) = storage.start(&network, stores, data.journal(&network.name))?;
         ports.insert(network.name.clone(), port);
+        exchanges.extend(swarm::Exchange::of(&network, &reading, supplies));
         networked.insert(network.name.clone(), reading);
     }
     let networks = Networks::new(&config.network, ports, config.catalog.tokens().clone())?;
@@ -150,7 +158,11 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         budget: Budget::new(&limits),
         stop: intake_stop.clone(),
     });
+    let in_swarm = swarm::start(&config.swarm, &data, key, exchanges, &intake_stop).await;
+    let mut tasks = in_swarm.tasks;
     let web = Arc::new(Web {
+        swarm: in_swarm.swarm,
+        swarm_failed: in_swarm.failed,
         streams: web::stream::Streams::new(&networked, web::stream::HEARTBEAT, intake_stop.clone()),
         networks: networked,
         tokens: config.catalog.tokens().clone(),
@@ -162,24 +174,21 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         log_level: Box::new(|filter| logging::set_level(filter).map_err(|error| error.to_string())),
         started,
     });
-    let served = serve(&config, &data, &feeds, &web, &intake_stop).await;
-    let served = match served {
+    let failed = match serve(&config, &data, &feeds, &web, &intake_stop).await {
         Ok((served, endpoints)) => {
+            tasks.extend(served);
             bound(&endpoints);
-            served
+            shutdown.cancelled().await;
+            None
         }
-        Err(failed) => {
-            storage.close();
-            return Err(failed);
-        }
+        Err(failed) => Some(failed),
     };
-    shutdown.cancelled().await;
     info!("intake stops");
     intake_stop.cancel();
     let ended = async {
         feeds.ended().await;
         web.streams.ended().await;
-        for task in served {
+        for task in tasks {
             let _ = task.await;
         }
     };
@@ -189,13 +198,11 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     drop((feeds, web));
     let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
     data.remove_endpoints()?;
-    match failure {
-        Some(failure) => Err(failure),
-        None => {
-            info!("stopped");
-            Ok(())
-        }
+    if let Some(failure) = failed.or(failure) {
+        return Err(failure);
     }
+    info!("stopped");
+    Ok(())
 }
 
 /// Takes the configured base where there is none. A document that is there and is no base stops the node, because the
@@ -246,7 +253,9 @@ async fn serve(
         tokio::spawn(web::listen::serve(api, api_routes, stop.clone())),
         tokio::spawn(web::listen::serve(feed, routes.merge(feeds.feed_routes()), stop.clone())),
     ];
-    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}") };
+    let swarm = web.swarm.as_ref().map(|swarm| swarm.handle.seen().borrow().addresses.clone()).unwrap_or_default();
+    let swarm = swarm.iter().map(ToString::to_string).collect();
+    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}"), swarm };
     data.write_endpoints(&endpoints)?;
     info!(api = endpoints.api, feed = endpoints.feed, "listening");
     Ok((served, endpoints))
@@ -350,7 +359,7 @@ impl Storage {
         network: &Network,
         (core, state): Stores,
         folder: PathBuf,
-    ) -> Result<(Port, Networked), NodeError> {
+    ) -> Result<(Port, Networked, mpsc::Sender<Order>), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
@@ -378,7 +387,7 @@ impl Storage {
             checkpoint_every: network.checkpoint_every,
         };
         self.start_prover(network, &core, &reading, base)?;
-        self.start_filler(network, &reading, supplies)?;
+        self.start_filler(network, &reading, supplies.clone())?;
         let (floor, floor_seen) = watch::channel(0);
         let keeping = Keeping {
             keeper: Keeper::new(self.retention, core.reader(), state.reader()),
@@ -393,7 +402,7 @@ impl Storage {
         let inlets =
             Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
-        Ok((port, reading))
+        Ok((port, reading, supplies))
     }
 
     fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {

@@ -56,7 +56,8 @@ impl Planner {
             return;
         };
         let mut live = match self.live.take() {
-            Some(live) if live.open == anchor.hash => live,
+            // A label that nobody knew may have come to be known.
+            Some(live) if live.open == anchor.hash => Live { label: anchor.label.or(live.label), ..live },
             _ => Live {
                 open: anchor.hash,
                 label: anchor.label,
