@@ -47,6 +47,8 @@ pub struct Planner {
     pub(super) chance: Chance,
     pub(super) remotes: BTreeMap<PeerKey, Remote>,
     anchors: BTreeMap<HashText, Checkpoint>,
+    /// Anchors to which nobody led: how often, and not before when they are tried again, ms.
+    resting: BTreeMap<HashText, (u32, u64)>,
     pub(super) leg: Option<Leg>,
     pub(super) live: Option<Live>,
     pub(super) asks: BTreeMap<AskId, Asked>,
@@ -70,6 +72,7 @@ impl Planner {
             chance: Chance::new(config.seed),
             remotes: BTreeMap::new(),
             anchors: BTreeMap::new(),
+            resting: BTreeMap::new(),
             leg: None,
             live: None,
             asks: BTreeMap::new(),
@@ -111,6 +114,7 @@ impl Planner {
             Input::Anchor(checkpoint) => self.anchor(checkpoint),
             Input::AnchorGone(hash) => {
                 self.anchors.remove(&hash);
+                self.resting.remove(&hash);
                 self.leg = self.leg.take().filter(|leg| leg.target.hash != hash);
             }
             Input::Answer(id, answer) => self.answered(now, id, *answer, fx),
@@ -125,7 +129,10 @@ impl Planner {
 
     /// When [`Input::Tick`] is wanted.
     pub fn wake_at(&self, now: u64) -> Option<u64> {
-        let busy = !self.asks.is_empty() || self.leg.is_some() || self.live.as_ref().is_some_and(Live::waits);
+        let busy = !self.asks.is_empty()
+            || self.leg.is_some()
+            || !self.resting.is_empty()
+            || self.live.as_ref().is_some_and(Live::waits);
         busy.then_some(now + TICK_MS)
     }
 
@@ -133,8 +140,16 @@ impl Planner {
         self.anchors.insert(checkpoint.hash.clone(), checkpoint);
         if self.anchors.len() > ANCHORS {
             let oldest = self.anchors.values().min_by_key(|anchor| anchor.label).map(|anchor| anchor.hash.clone());
-            oldest.and_then(|oldest| self.anchors.remove(&oldest));
+            let gone = oldest.and_then(|oldest| self.anchors.remove(&oldest));
+            gone.and_then(|gone| self.resting.remove(&gone.hash));
         }
+    }
+
+    /// No connected peer leads to this anchor: others have their turn.
+    pub(super) fn rest(&mut self, now: u64, anchor: HashText) {
+        let tries = self.resting.get(&anchor).map_or(1, |(tries, _)| tries + 1);
+        let until = now + self.chance.backoff(tries);
+        self.resting.insert(anchor, (tries, until));
     }
 
     /// The newest anchor.
@@ -278,8 +293,10 @@ impl Planner {
     /// Asks for what can be asked for, supplies what can be supplied.
     fn plan(&mut self, now: u64, own: &dyn Own, book: &PeerBook, fx: &mut Vec<Effect>) {
         if self.leg.is_none() {
-            let missing = |anchor: &&Checkpoint| !own.reaches(&anchor.hash);
-            let target = self.anchors.values().filter(missing).max_by_key(|anchor| anchor.label).cloned();
+            self.resting.retain(|hash, _| !own.reaches(hash));
+            let rests = |anchor: &Checkpoint| self.resting.get(&anchor.hash).is_some_and(|(_, until)| now < *until);
+            let due = |anchor: &&Checkpoint| !own.reaches(&anchor.hash) && !rests(anchor);
+            let target = self.anchors.values().filter(due).max_by_key(|anchor| anchor.label).cloned();
             self.leg = target.map(Leg::new);
         }
         self.plan_live(now, own, book, fx);
@@ -322,8 +339,13 @@ impl Planner {
         };
         let Some(leg) = &self.leg else {
             let anchored = !self.anchors.is_empty();
-            progress.phase = if anchored { Phase::Synced } else { Phase::Unanchored };
-            progress.limit = if anchored { Limit::Nothing } else { Limit::Anchor };
+            (progress.phase, progress.limit) = match () {
+                () if !anchored => (Phase::Unanchored, Limit::Anchor),
+                () if self.resting.is_empty() => (Phase::Synced, Limit::Nothing),
+                () if self.remotes.is_empty() => (Phase::Headers, Limit::Peers),
+                () => (Phase::Headers, Limit::Retry),
+            };
+            progress.waiting = self.resting.len();
             progress.offered = if anchored { Vec::new() } else { self.offered() };
             return progress;
         };

@@ -11,7 +11,7 @@ use honeygraph_protocols::batch::BatchId;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, Batch, Header, Request};
 use honeygraph_protocols::swarm::keys::PeerKey;
-use honeygraph_protocols::swarm::names::NetworkName;
+use honeygraph_protocols::swarm::names::{Label, NetworkName};
 use honeygraph_protocols::swarm::status::Checkpoint;
 use honeygraph_protocols::swarm::wire::List;
 use honeygraph_testnet::swarm::history::{History, Size, closing};
@@ -225,6 +225,29 @@ fn a_newcomer_walks_back_and_then_fetches_oldest_first() {
     assert_eq!(rig.planner.progress(rig.now).phase, Phase::Synced);
     rig.expect_no_penalty();
     assert_eq!(rig.planner.wake_at(rig.now), None, "and rests");
+}
+
+/// Failed once: the newest anchor was waited for, whatever else was known.
+#[test]
+fn an_anchor_that_nobody_leads_to_holds_up_no_other() {
+    let history = History::new(NETWORK, SMALL, 1);
+    let mut rig = Rig::new(Held::default()).with(2, &history);
+    let strange = Checkpoint { hash: HashText::new("QmNobodyHasThis").unwrap(), label: Label::new(9_901) };
+    rig.anchor(strange.clone());
+    assert_eq!(rig.runs(&history), [0; 0]);
+    assert_eq!(rig.planner.progress(rig.now).phase, Phase::Headers);
+    rig.anchor(history.newest());
+    assert_eq!(rig.runs(&history), [1, 101, 201, 301, 401]);
+    // It is asked for again, and once more later.
+    for _ in 0..3 {
+        rig.passes(60_000);
+        assert_eq!(rig.runs(&history), [0; 0]);
+        assert!(rig.planner.wake_at(rig.now).is_some());
+    }
+    rig.expect_no_penalty();
+    rig.on(Input::AnchorGone(strange.hash));
+    assert_eq!(rig.planner.progress(rig.now).phase, Phase::Synced);
+    assert_eq!(rig.planner.wake_at(rig.now), None);
 }
 
 #[test]

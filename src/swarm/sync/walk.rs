@@ -44,8 +44,8 @@ impl Planner {
         if leg.state == WalkState::Going && leg.step.not_before <= now {
             self.ask_opinions(now, &mut leg, book, fx);
         }
-        if leg.state == WalkState::Going {
-            self.ends(now, &mut leg, own);
+        if leg.state == WalkState::Going && self.ends(now, &mut leg, own) {
+            return self.rest(now, leg.target.hash);
         }
         self.leg = Some(leg);
     }
@@ -63,11 +63,12 @@ impl Planner {
         }
     }
 
-    /// Nobody has more: the history begins here, or everybody is asked again later.
-    fn ends(&mut self, now: u64, leg: &mut Leg, own: &dyn Own) {
+    /// Nobody has more: the history begins here, or everybody is asked again later. Whether the leg is to be given up for
+    /// now, because no peer has anything that the anchor names: another anchor may be one that they do know.
+    fn ends(&mut self, now: u64, leg: &mut Leg, own: &dyn Own) -> bool {
         let step = &leg.step;
         if !step.answers.is_empty() || step.lacks.is_empty() {
-            return;
+            return false;
         }
         let all = step.asked.is_empty() && self.peers().is_subset(&step.lacks);
         // Who never answers must not hold up a newcomer: where the header itself says that nothing lies before it, a second
@@ -76,9 +77,12 @@ impl Planner {
         let enough = last && step.lacks.len() >= OPINIONS;
         if (all || enough) && !leg.slots.is_empty() && own.is_empty() {
             leg.state = WalkState::Arrived;
+        } else if all && leg.slots.is_empty() {
+            return true;
         } else if all {
             self.step_again(now, leg);
         }
+        false
     }
 
     fn is_decided(&self, now: u64, leg: &Leg) -> bool {
