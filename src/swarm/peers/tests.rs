@@ -55,14 +55,14 @@ fn a_dead_peer_is_probed_and_comes_back() {
     assert_eq!((book.rank(NOW, &peer(1)), book.probes(NOW)), (None, vec![peer(1)]));
     assert_eq!(book.probes(NOW + PROBE_MS - 1), [], "not at once again");
     assert_eq!(book.probes(NOW + PROBE_MS), [peer(1)]);
-    // Planted once: a way back that ends above what is preferred, for a peer that has not answered since.
+    // Guards against: a way back that ends above what is preferred, for a peer that has not answered since.
     let day = NOW + 24 * 3_600_000;
     assert_eq!((book.rank(day, &peer(1)), book.rank(day * 2, &peer(1))), (Some(0), Some(0)), "time alone");
     book.outcome(day, peer(1), true);
     assert_eq!(book.rank(day, &peer(1)), Some(1), "and one answer");
 }
 
-/// Planted once: a ban on time-out. However often a peer fails, it is never banned for that.
+/// Guards against: a ban on time-out. However often a peer fails, it is never banned for that.
 #[test]
 fn nobody_is_banned_for_silence() {
     let mut book = PeerBook::default();

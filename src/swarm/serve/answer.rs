@@ -65,7 +65,7 @@ impl Serving<'_> {
             tips.push(head.node);
         }
         match self.snapshot.named(open.as_str())? {
-            Named::One(branch) => tips.extend(self.snapshot.tip(branch)?.map(|tip| tip.batch.node)),
+            Named::One(fork) => tips.extend(fork.tip.map(|tip| tip.batch.node)),
             Named::Several(forks) => tips.extend(forks.into_iter().filter_map(|fork| Some(fork.tip?.batch.node))),
             Named::Unknown => {}
         }

@@ -324,7 +324,7 @@ fn who_lies_about_bodies_pays_and_the_header_giver_does_not() {
         };
         rig.expect_penalty(liar.0[0], Offence::BodyFalse);
         rig.expect_no_penalty();
-        // Planted once: bodies supplied without a look at them.
+        // Guards against: bodies supplied without a look at them.
         assert_eq!(rig.supply(), None, "{name}: nothing of it is supplied");
         let (id, honest, again) = rig.expect_request();
         assert_eq!((again, honest == liar), (request, false), "{name}");
@@ -395,7 +395,7 @@ fn a_header_proven_false_is_paid_for_by_who_gave_it() {
         let bodies = matches!(request, Request::Batches(_));
         rig.answer(id, if bodies && asked == peer(1) { Answer::NotHeld } else { lie.answer(&request) });
     }
-    // Planted once: a walk that is supplied before its newest period is proven.
+    // Guards against: a walk that is supplied before its newest period is proven.
     assert_eq!(rig.supply(), None);
     rig.expect_penalty(1, Offence::HeaderFalse);
     rig.expect_no_penalty();
@@ -435,7 +435,7 @@ fn a_slow_peer_is_overtaken_and_not_penalised() {
     rig.expect_no_penalty();
 }
 
-/// Planted once: a penalty for a time-out.
+/// Guards against: a penalty for a time-out.
 #[test]
 fn a_silent_peer_loses_its_turn_and_nothing_else() {
     let history = History::new(NETWORK, Size { periods: 1, ..SMALL }, 1);
@@ -446,7 +446,7 @@ fn a_silent_peer_loses_its_turn_and_nothing_else() {
     assert_eq!(rig.take(|effect| matches!(effect, Effect::Outcome { good: false, .. })).is_some(), true);
     rig.expect_no_penalty();
     rig.expect_no_request();
-    // Planted once: a range that failed is forgotten.
+    // Guards against: a range that failed is forgotten.
     let mut asked = None;
     for _ in 0..100 {
         rig.passes(250);

@@ -107,7 +107,7 @@ fn fewer_do_not() {
     assert_eq!(rig.tally(101), []);
 }
 
-/// Planted once: votes counted by peer id.
+/// Guards against: votes counted by peer id.
 #[test]
 fn a_thousand_peers_of_one_account_are_one_account() {
     let [a, b, c, _] = &accounts();
@@ -266,7 +266,7 @@ fn what_is_held_is_bounded() {
     assert_eq!(rig.votes(c, &c.voter(0), 101, "QmA"), Reception::Ignore);
 }
 
-/// Planted once: a vote that is sent before it is stored.
+/// Guards against: a vote that is sent before it is stored.
 #[test]
 fn the_own_vote_is_durable_before_it_is_sent_and_never_another() {
     let mut own = OwnVotes::default();
