@@ -185,6 +185,18 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     };
     info!("intake stops");
     intake_stop.cancel();
+    ended(feeds, web, tasks).await;
+    let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
+    data.remove_endpoints()?;
+    if let Some(failure) = failed.or(failure) {
+        return Err(failure);
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Waits until nobody speaks with the outside any more, and lets go of what would keep the storage open.
+async fn ended(feeds: Arc<Feeds>, web: Arc<Web>, tasks: Vec<tokio::task::JoinHandle<()>>) {
     let ended = async {
         feeds.ended().await;
         web.streams.ended().await;
@@ -195,14 +207,6 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     if tokio::time::timeout(INTAKE_PATIENCE, ended).await.is_err() {
         warn!("some sockets did not end in time");
     }
-    drop((feeds, web));
-    let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
-    data.remove_endpoints()?;
-    if let Some(failure) = failed.or(failure) {
-        return Err(failure);
-    }
-    info!("stopped");
-    Ok(())
 }
 
 /// Takes the configured base where there is none. A document that is there and is no base stops the node, because the

@@ -23,7 +23,10 @@ pub fn parse(text: &str) -> Result<Multiaddr, AddressError> {
     if text.len() > MAX_BYTES {
         return Err(AddressError(shown(), format!("longer than {MAX_BYTES} bytes")));
     }
-    text.parse().map_err(|error: libp2p::multiaddr::Error| AddressError(shown(), error.to_string()))
+    let address: Multiaddr =
+        text.parse().map_err(|error: libp2p::multiaddr::Error| AddressError(shown(), error.to_string()))?;
+    // Guards against: one of no parts, which is well formed and leads nowhere.
+    if address.is_empty() { Err(AddressError(shown(), "empty".to_owned())) } else { Ok(address) }
 }
 
 /// The peer at the end of an address, when it names one.

@@ -83,7 +83,7 @@ impl Cache {
     pub fn put(&mut self, peer: PeerId, known: Known) {
         let held = self.0.entry(peer).or_default();
         let mut addresses = known.addresses;
-        addresses.extend(held.addresses.drain(..));
+        addresses.append(&mut held.addresses);
         let mut kept: Vec<Multiaddr> = Vec::new();
         for address in addresses.into_iter().map(|address| address::with_peer(address, peer)) {
             if kept.len() < MAX_PER_PEER && !kept.contains(&address) {

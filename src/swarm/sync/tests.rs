@@ -137,7 +137,7 @@ impl Rig {
     }
 
     /// Answers what is asked before the first request for bodies.
-    fn to_bodies(&mut self, history: &History) -> (AskId, PeerKey, Request) {
+    fn until_bodies(&mut self, history: &History) -> (AskId, PeerKey, Request) {
         loop {
             let (id, asked, request) = self.expect_request();
             if matches!(request, Request::Batches(_)) {
@@ -421,7 +421,7 @@ fn a_slow_peer_is_overtaken_and_not_penalised() {
     let history = History::new(NETWORK, Size { periods: 1, ..SMALL }, 1);
     let mut rig = Rig::new(Held::default()).with(2, &history);
     rig.anchor(history.newest());
-    let (slow_id, slow, request) = rig.to_bodies(&history);
+    let (slow_id, slow, request) = rig.until_bodies(&history);
     rig.expect_no_request();
     rig.passes(1_000);
     let (id, fast, again) = rig.expect_request();
@@ -441,9 +441,9 @@ fn a_silent_peer_loses_its_turn_and_nothing_else() {
     let history = History::new(NETWORK, Size { periods: 1, ..SMALL }, 1);
     let mut rig = Rig::new(Held::default()).with(1, &history);
     rig.anchor(history.newest());
-    rig.to_bodies(&history);
+    rig.until_bodies(&history);
     rig.passes(ASK_MS);
-    assert_eq!(rig.take(|effect| matches!(effect, Effect::Outcome { good: false, .. })).is_some(), true);
+    assert!(rig.take(|effect| matches!(effect, Effect::Outcome { good: false, .. })).is_some());
     rig.expect_no_penalty();
     rig.expect_no_request();
     // Guards against: a range that failed is forgotten.
