@@ -121,8 +121,8 @@ pub(super) async fn add(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let added: Added = parse(&body)?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let source = Source::parse(&added.url).map_err(ApiError::bad_request)?;
     let peer = match &source {
         Source::Address(at) => address::peer(at).map(|peer| peer.to_string()),
@@ -163,8 +163,8 @@ pub(super) async fn discover(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let Discover { nodes } = parse(&body)?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     if nodes.len() > MAX_DISCOVERED {
         return Err(ApiError::bad_request(format!("at most {MAX_DISCOVERED} nodes")));
     }

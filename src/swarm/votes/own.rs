@@ -3,7 +3,7 @@
 //! The order is: decide, store, then sign and send. A node that dies between any two of these either never said it or says
 //! the same again.
 //!
-//! *Always holds:* what is in [`OwnVotes::next`] is durable; a label that was voted for is never voted for otherwise; a
+//! *Always holds:* what [`OwnVotes::stored`] gives is durable; a label that was voted for is never voted for otherwise; a
 //! label older than those remembered is never voted for at all.
 
 use honeygraph_protocols::honeycomb::HashText;
