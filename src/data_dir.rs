@@ -7,6 +7,7 @@
 //! base/<network>/       the root document that the state stands on, if there is one
 //! found/<network>/      one that gateways gave: the next start makes it the base
 //! state/<network>/      the state store: can be rebuilt from the journal
+//! swarm/                who this node is (`key`), and peers of earlier runs (`peers.json`)
 //! verify-XXXXXX/        the replay of a `verify` that runs, or was killed; whoever has the lock next removes it
 //! ```
 //!
@@ -23,6 +24,9 @@ pub struct Endpoints {
     pub api: String,
     /// `ws://host:port`
     pub feed: String,
+    /// Addresses of libp2p, each with the node's id at its end.
+    #[serde(default)]
+    pub swarm: Vec<String>,
 }
 
 /// The data folder, ours alone while this value lives.
@@ -107,6 +111,16 @@ impl DataDir {
         self.path.join("found").join(network)
     }
 
+    /// File with the key by which other nodes know this one.
+    pub fn swarm_key(&self) -> PathBuf {
+        swarm_key(&self.path)
+    }
+
+    /// File of the peers of earlier runs.
+    pub fn swarm_peers(&self) -> PathBuf {
+        self.path.join("swarm/peers.json")
+    }
+
     /// Networks that have a journal here, ordered by name.
     pub fn networks(&self) -> Result<Vec<String>, DataDirError> {
         let folder = self.path.join("journal");
@@ -178,6 +192,11 @@ pub fn endpoints_path(data_dir: &Path) -> PathBuf {
     data_dir.join("endpoints.json")
 }
 
+/// The file with the key by which other nodes know this one.
+pub fn swarm_key(data_dir: &Path) -> PathBuf {
+    data_dir.join("swarm/key")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,10 +222,10 @@ mod tests {
     fn endpoints_come_and_go() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::create(&folder.path().join("data")).unwrap();
-        let said = Endpoints { api: "http://127.0.0.1:1".into(), feed: "ws://127.0.0.1:2".into() };
+        let said = Endpoints { api: "http://127.0.0.1:1".into(), feed: "ws://127.0.0.1:2".into(), swarm: vec![] };
         dir.write_endpoints(&said).unwrap();
         let text = std::fs::read_to_string(endpoints_path(dir.path())).unwrap();
-        assert_eq!(text, "{\"api\":\"http://127.0.0.1:1\",\"feed\":\"ws://127.0.0.1:2\"}\n");
+        assert_eq!(text, "{\"api\":\"http://127.0.0.1:1\",\"feed\":\"ws://127.0.0.1:2\",\"swarm\":[]}\n");
         dir.remove_endpoints().unwrap();
         dir.remove_endpoints().unwrap();
         assert!(!endpoints_path(dir.path()).exists());

@@ -3,6 +3,8 @@
 //! *Always holds:* intake stops first and storage last; the first task that fails stops the node with its reason; what
 //! was acknowledged is in the journal whatever the rest does.
 
+mod swarm;
+
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::feed::budget::Budget;
@@ -35,6 +37,7 @@ use crate::retention::task::Keeping;
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
+use honeygraph_bootstrap::identity::IdentityError;
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -99,6 +102,9 @@ pub enum NodeError {
         /// Why.
         source: ProjectionError,
     },
+    /// The key by which other nodes know this one.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// What is kept of a network.
     #[error("retention of {network}: {source}")]
     Retention {
@@ -133,12 +139,14 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
     take_bases(&config, &data).await?;
+    let key = swarm::key(&config.swarm, &data)?;
     let mut storage = Storage::new(shutdown.clone(), (config.gateways.clone(), config.roots), config.retention);
     let mut ports = BTreeMap::new();
-    let mut networked = BTreeMap::new();
+    let (mut networked, mut exchanges) = (BTreeMap::new(), Vec::new());
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading) = storage.start(&network, stores, &data)?;
+        let (port, reading, supplies) = storage.start(&network, stores, &data)?;
         ports.insert(network.name.clone(), port);
+        exchanges.extend(swarm::Exchange::of(&network, &reading, supplies));
         networked.insert(network.name.clone(), reading);
     }
     // `network` is what a request means that names none; a feed that names none is DLUX's (docs/honeycomb.md).
@@ -154,7 +162,11 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         budget: Budget::new(&limits),
         stop: intake_stop.clone(),
     });
+    let in_swarm = swarm::start(&config.swarm, &data, key, exchanges, &intake_stop).await;
+    let mut tasks = in_swarm.tasks;
     let web = Arc::new(Web {
+        swarm: in_swarm.swarm,
+        swarm_failed: in_swarm.failed,
         streams: web::stream::Streams::new(&networked, web::stream::HEARTBEAT, intake_stop.clone()),
         networks: networked,
         tokens: config.catalog.tokens().clone(),
@@ -166,39 +178,38 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         log_level: Box::new(|filter| logging::set_level(filter).map_err(|error| error.to_string())),
         started,
     });
-    let served = serve(&config, &data, &feeds, &web, &intake_stop).await;
-    let served = match served {
+    let failed = match serve(&config, &data, &feeds, &web, &intake_stop).await {
         Ok((served, endpoints)) => {
+            tasks.extend(served);
             bound(&endpoints);
-            served
+            shutdown.cancelled().await;
+            None
         }
-        Err(failed) => {
-            storage.close();
-            return Err(failed);
-        }
+        Err(failed) => Some(failed),
     };
-    shutdown.cancelled().await;
     info!("intake stops");
     intake_stop.cancel();
+    ended(feeds, web, tasks).await;
+    let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
+    data.remove_endpoints()?;
+    if let Some(failure) = failed.or(failure) {
+        return Err(failure);
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Waits until nobody speaks with the outside any more, and lets go of what would keep the storage open.
+async fn ended(feeds: Arc<Feeds>, web: Arc<Web>, tasks: Vec<tokio::task::JoinHandle<()>>) {
     let ended = async {
         feeds.ended().await;
         web.streams.ended().await;
-        for task in served {
+        for task in tasks {
             let _ = task.await;
         }
     };
     if tokio::time::timeout(INTAKE_PATIENCE, ended).await.is_err() {
         warn!("some sockets did not end in time");
-    }
-    drop((feeds, web));
-    let failure = tokio::task::spawn_blocking(move || storage.close()).await.unwrap_or(None);
-    data.remove_endpoints()?;
-    match failure {
-        Some(failure) => Err(failure),
-        None => {
-            info!("stopped");
-            Ok(())
-        }
     }
 }
 
@@ -266,7 +277,9 @@ async fn serve(
         tokio::spawn(web::listen::serve(api, api_routes, stop.clone())),
         tokio::spawn(web::listen::serve(feed, routes.merge(feeds.feed_routes()), stop.clone())),
     ];
-    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}") };
+    let swarm = web.swarm.as_ref().map(|swarm| swarm.handle.seen().borrow().addresses.clone()).unwrap_or_default();
+    let swarm = swarm.iter().map(ToString::to_string).collect();
+    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}"), swarm };
     data.write_endpoints(&endpoints)?;
     info!(api = endpoints.api, feed = endpoints.feed, "listening");
     Ok((served, endpoints))
@@ -373,7 +386,7 @@ impl Storage {
         network: &Network,
         (core, state): Stores,
         data: &DataDir,
-    ) -> Result<(Port, Networked), NodeError> {
+    ) -> Result<(Port, Networked, mpsc::Sender<Order>), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
@@ -402,7 +415,7 @@ impl Storage {
         };
         let found = Some(data.found_base(&name)).filter(|_| base.is_none());
         self.start_prover(network, &core, &reading, base)?;
-        self.start_filler(network, &reading, supplies, found)?;
+        self.start_filler(network, &reading, supplies.clone(), found)?;
         let (floor, floor_seen) = watch::channel(0);
         let keeping = Keeping {
             keeper: Keeper::new(self.retention, core.reader(), state.reader()),
@@ -417,7 +430,7 @@ impl Storage {
         let inlets =
             Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
         self.start_core(&name, core, inlets)?;
-        Ok((port, reading))
+        Ok((port, reading, supplies))
     }
 
     fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {

@@ -104,6 +104,24 @@ fn reads(document: &mut Document, fork: &str, label: u64) {
     document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
 }
 
+/// The routes of the swarm, with a peer.
+fn swarm(document: &mut Document, peer: &LocalNode) {
+    let address = peer.endpoints().swarm[0].as_str();
+    let (peers, discover) = ("/api/sync/peers", "/api/sync/discover");
+    for (route, body) in [(peers, json!({ "url": address })), (discover, json!({ "nodes": [{ "url": address }] }))] {
+        assert_eq!(document.holds("POST", route, route, &body).0, 200, "{route}");
+    }
+    let api = honeygraph_testnet::api::Api::new(&document.node);
+    let known = |peers: &Value| peers[0]["heads"].is_object().then_some(());
+    api.wait(NETWORK, "a peer", |_| known(&api.json(peers).ok()?)).unwrap();
+    for path in [peers, "/api/honeygraph-peers", "/api/status", "/health"] {
+        document.get(path, path);
+    }
+    for path in ["/api/sync/status", "/api/sync/peers/status", "/api/sync/gaps"] {
+        document.get(path, &format!("{path}?network={NETWORK}"));
+    }
+}
+
 /// What is not there, not yet, not known or not meant.
 fn errors(document: &mut Document) {
     let n = format!("network={NETWORK}");
@@ -131,8 +149,13 @@ fn errors(document: &mut Document) {
 #[test]
 fn every_answer_is_as_the_document_says() {
     logging::start(Format::Text, "error").unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let node = LocalNode::start(config(folder.path(), LONG)).unwrap();
+    let with_swarm = || {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path(), LONG);
+        config.swarm.enabled = true;
+        (LocalNode::start(config).unwrap(), folder)
+    };
+    let ((node, _folder), (peer, _other)) = (with_swarm(), with_swarm());
     let mut document = Document { node: node.endpoints().api.clone(), document: document(), seen: BTreeSet::new() };
     close(&mut document.document["components"]["schemas"]);
     close(&mut document.document["paths"]);
@@ -158,6 +181,7 @@ fn every_answer_is_as_the_document_says() {
     let period = status["periods"][0]["tip"].as_str().unwrap();
     document.get("/api/forks/{id}", &format!("/api/forks/{period}?network={NETWORK}"));
     errors(&mut document);
+    swarm(&mut document, &peer);
 
     let why = "a test";
     let rollback = "/api/admin/rollback";
@@ -189,6 +213,7 @@ fn every_answer_is_as_the_document_says() {
     document.post(accept, &accept.replace("{id}", &gap.to_string()), json!({ "reason": why }));
     document.get("/api/gaps", &format!("/api/gaps?network={NETWORK}"));
     drop(mute);
+    peer.stop().unwrap();
 
     let streams = ["/metrics", "/api/stream", "/api/admin/record"];
     let all = ROUTES.iter().filter(|route| !streams.contains(&route.path));

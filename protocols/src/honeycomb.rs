@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A hash as honeycomb sends it (`forkHash`, checkpoint hashes): opaque text of 1 to 128 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct HashText(Arc<str>);
 
@@ -34,6 +34,22 @@ impl HashText {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for HashText {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = HashText;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a hash of 1 to {} bytes", HashText::MAX_BYTES)
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HashText, E> {
+                HashText::new(text).ok_or_else(|| E::invalid_length(text.len(), &self))
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 

@@ -13,3 +13,4 @@ pub mod json;
 pub mod op;
 pub mod path;
 pub mod reply;
+pub mod swarm;

@@ -273,8 +273,38 @@ fn gap_rows(gaps: &Value) -> Vec<Vec<String>> {
 fn status_lines(answer: &Value) -> Vec<String> {
     let of = |pointer| at(answer, pointer);
     let mut lines = vec![format!("honeygraph {}  up {} s  feeds {}", of("/version"), of("/uptime"), of("/feeds"))];
-    answer["networks"].as_array().into_iter().flatten().for_each(|network| network_lines(network, &mut lines));
+    lines.push(match answer["swarm"].is_null() {
+        true => "swarm off".into(),
+        false => format!("swarm {} peers, as {}", of("/swarm/peers"), of("/swarm/peer")),
+    });
+    for network in answer["networks"].as_array().into_iter().flatten() {
+        network_lines(network, &mut lines);
+        let name = network["network"].as_str().unwrap_or_default();
+        lines.extend(swarm_line(&answer["swarm"]["networks"][name], !network["head"].is_null()));
+    }
     lines
+}
+
+/// What is fetched, in one line; none where there is nothing to say.
+fn swarm_line(progress: &Value, has_data: bool) -> Option<String> {
+    let of = |pointer| at(progress, pointer);
+    let offered = progress["offered"].as_array().and_then(|offered| offered.first());
+    match progress["phase"].as_str()? {
+        "unanchored" => {
+            let offered = offered?;
+            let (hash, label, peers) = (at(offered, "/hash"), at(offered, "/label"), at(offered, "/peers"));
+            let said = format!("{peers} peers say that checkpoint {hash} (label {label}) is verified");
+            (!has_data).then(|| {
+                format!("  follows nobody: nothing is trusted. {said}: if you know it is, `honeygraph trust {hash}`")
+            })
+        }
+        "synced" => Some("  swarm: all that is vouched for is here".into()),
+        phase => {
+            let (missing, from, to) = (of("/missing"), of("/from"), of("/to"));
+            let rate = format!("{} ops/s, {} s to go, limited by {}", of("/ops_per_s"), of("/eta_s"), of("/limit"));
+            Some(format!("  swarm: {phase}, {missing} periods missing (labels {from} to {to}), {rate}"))
+        }
+    }
 }
 
 fn network_lines(network: &Value, lines: &mut Vec<String>) {

@@ -14,6 +14,7 @@ pub mod exit;
 mod export;
 mod flags;
 mod journal;
+mod key;
 mod print;
 mod progress;
 mod record;
@@ -107,6 +108,9 @@ enum Command {
     /// Look into the journals of a data folder, take records out and put them in
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// Who this node is to others
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Print every setting with its value and its origin
     Config(NodeFlags),
 }
@@ -122,6 +126,7 @@ impl Command {
                 | Command::Verify
                 | Command::Base(_)
                 | Command::Backup(_)
+                | Command::Key(_)
                 | Command::Replay(_)
         )
     }
@@ -196,6 +201,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Journal(command) => journal::run(&command, &target(&common)?, common.json),
         Command::Base(command) => base::run(&command, &target(&common)?, common.json),
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
+        Command::Key(command) => key::run(&command, &target(&common)?, common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
         Command::Replay(order) => {
             let data_dir = target(&common)?.data_dir;
@@ -263,6 +269,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Verify
             | Command::Base(_)
             | Command::Backup(_)
+            | Command::Key(_)
             | Command::Replay(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")

@@ -30,7 +30,7 @@ pub fn run(config: Config, as_json: bool) -> Outcome {
         let say = |endpoints: &Endpoints| {
             let _ = match as_json {
                 true => print::json(endpoints),
-                false => print::line(&format!("api  {}\nfeed {}", endpoints.api, endpoints.feed)),
+                false => print::lines(shown(endpoints)),
             };
         };
         node::run(config, shutdown, say).await.map_err(|error| match error {
@@ -38,6 +38,12 @@ pub fn run(config: Config, as_json: bool) -> Outcome {
             error => failed(&error),
         })
     })
+}
+
+/// Where it listens, a line each.
+fn shown(endpoints: &Endpoints) -> impl Iterator<Item = String> {
+    let swarm = endpoints.swarm.iter().map(|address| format!("swarm {address}"));
+    [format!("api  {}", endpoints.api), format!("feed {}", endpoints.feed)].into_iter().chain(swarm)
 }
 
 async fn wait_for_signals(shutdown: CancellationToken) {

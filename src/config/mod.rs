@@ -7,6 +7,7 @@
 
 mod read;
 pub mod settings;
+mod swarm;
 
 use crate::catalog::Catalog;
 use crate::logging::Format;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use read::{ConfigError, Sources};
+pub use swarm::SwarmConfig;
 
 /// The settings of a node.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub log_level: String,
     /// Limits of forks.
     pub fork: ForkLimits,
+    /// The swarm.
+    pub swarm: SwarmConfig,
     /// Networks and tokens.
     pub catalog: Arc<Catalog>,
     /// Each setting with its value and where it came from, in the order of [`settings::SETTINGS`].
@@ -131,6 +135,9 @@ impl Config {
             ("data_dir", data_dir.display().to_string()),
             ("api_listen", "127.0.0.1:0".to_owned()),
             ("feed_listen", "127.0.0.1:0".to_owned()),
+            ("swarm.listen", "/ip4/127.0.0.1/tcp/0".to_owned()),
+            // Who tests the swarm turns it on.
+            ("swarm.enabled", "false".to_owned()),
         ]);
         Sources { flags, ..Sources::default() }.read().expect("defaults are sound")
     }

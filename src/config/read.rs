@@ -234,12 +234,30 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// All settings, each value checked.
+pub(super) struct Resolved(Vec<Shown>);
+
+impl Resolved {
+    fn shown(&self, key: &str) -> &Shown {
+        self.0.iter().find(|shown| shown.key == key).expect("every setting was resolved")
+    }
+
+    pub(super) fn text(&self, key: &str) -> &str {
+        &self.shown(key).value
+    }
+
+    pub(super) fn count(&self, key: &str) -> u64 {
+        self.text(key).parse().expect("checked as a count")
+    }
+}
+
 /// Values that were checked one by one become the typed configuration.
 fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Config, ConfigError> {
-    let shown = |key: &str| origins.iter().find(|s| s.key == key).expect("every setting was resolved");
-    let text = |key: &str| shown(key).value.as_str();
-    let count = |key: &str| text(key).parse::<u64>().expect("checked as a count");
-    let listen = |key: &str| text(key).parse::<SocketAddr>().expect("checked as an address");
+    let resolved = Resolved(origins);
+    let shown = |key| resolved.shown(key);
+    let text = |key| resolved.text(key);
+    let count = |key| resolved.count(key);
+    let listen = |key: &str| resolved.text(key).parse::<SocketAddr>().expect("checked as an address");
     let auth = shown("feed.require_hive_auth");
     if auth.value == "true" {
         return Err(ConfigError::NoAuthentication { origin: auth.origin.clone() });
@@ -274,9 +292,10 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
             retention: Duration::from_millis(count("fork.retention_ms")),
             operation_buffer: count("fork.operation_buffer") as usize,
         },
+        swarm: super::swarm::read(&resolved),
         catalog: Arc::new(catalog),
         notes,
-        origins,
+        origins: resolved.0,
     })
 }
 
@@ -358,7 +377,7 @@ mod tests {
         for (text, nearest) in [
             ("api_listn = \"127.0.0.1:1\"", "(did you mean \"api_listen\"?)"),
             ("[fork]\nmax_per_blok = 3", "(did you mean \"fork.max_per_block\"?)"),
-            ("[swarm]\nlisten = 3", "unknown key \"swarm.listen\""),
+            ("[swarm]\nlistne = 3", "(did you mean \"swarm.listen\"?)"),
             ("[networks.x_]\nrots = 3", "networks: unknown field `rots`"),
             ("[networks.x_]\ntokens = [\"lower\"]", "token \"lower\""),
             ("data_dir = ", "honeygraph.toml"),
@@ -390,17 +409,37 @@ mod tests {
     #[test]
     fn what_does_nothing_is_said() {
         let set = env(&[
-            ("SYNC_ENABLED", "true"),
+            ("DGRAPH_MODE", "shared"),
             ("REDIS_HOST", "localhost"),
             ("HONEYGRAPH_DATADIR", "/x"),
             ("HONEYGRAPH_URL", "ws://x"),
             ("HONEYGRAPH_PORT_3030_TCP", "tcp://10.0.0.1:3030"),
-            ("HONEYCOMB_DISCOVERY", "false"),
+            ("ZFS_DATASET", ""),
         ]);
         let notes = Sources { env: set, ..Sources::default() }.read().unwrap().notes;
         assert_eq!(notes.len(), 3, "{notes:?}");
-        assert!(notes[0].contains("SYNC_ENABLED") && notes[0].contains("swarm is planned"));
+        assert!(notes[0].contains("DGRAPH_MODE") && notes[0].contains("Dgraph is planned"));
         assert!(notes[1].contains("REDIS_HOST") && notes[2].contains("HONEYGRAPH_DATADIR"));
+    }
+
+    #[test]
+    fn the_swarm_has_the_names_of_the_seeds() {
+        let seeds = env(&[
+            ("SYNC_ENABLED", "false"),
+            ("SYNC_INTERVAL", "60000"),
+            ("PEERS", "http://peer1:3030, /dns4/peer2/tcp/4001"),
+            ("DIG_DISCOVERY_DOMAIN", "_honeygraph._tcp.dlux.io"),
+            ("HONEYCOMB_DISCOVERY", "true"),
+            ("HONEYCOMB_ENDPOINTS", "https://spktest.dlux.io"),
+        ]);
+        let swarm = Sources { env: seeds, ..Sources::default() }.read().unwrap().swarm;
+        assert!(!swarm.enabled && swarm.interval == Duration::from_secs(60));
+        assert_eq!(swarm.sources.len(), 4, "{:?}", swarm.sources);
+        assert_eq!(Sources::default().read().unwrap().swarm.listen.len(), 2);
+        for (name, wrong) in [("PEERS", "peer1:3030"), ("HONEYGRAPH_SWARM_LISTEN", "0.0.0.0:4001")] {
+            let error = Sources { env: env(&[(name, wrong)]), ..Sources::default() }.read().unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains(name), "{error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! The table is the only list: the reader, `honeygraph config` and `docs/operations.md` (a test compares) follow it.
 
+use honeygraph_bootstrap::address;
+use honeygraph_bootstrap::source::Source;
+use libp2p::PeerId;
 use std::net::SocketAddr;
 
 /// How a value reads and what it may be.
@@ -25,6 +28,12 @@ pub enum Kind {
     Retention,
     /// At most so many `http://` or `https://` addresses, separated by commas.
     Urls(usize),
+    /// At most so many addresses of libp2p, separated by commas.
+    Addresses(usize),
+    /// At most so many peers, each an address or the URL of its HTTP API, separated by commas.
+    Peers(usize),
+    /// At most so many ids of peers, separated by commas.
+    PeerIds(usize),
     /// Text of at most this many bytes, printable; empty is "not set".
     Text(usize),
 }
@@ -148,6 +157,126 @@ pub const SETTINGS: &[Setting] = &[
         about: "root document that a node takes as the base of `network` when it starts and has none: a file, an address, or a CID for the gateways",
     },
     Setting {
+        key: "swarm.enabled",
+        flag: "swarm-enabled",
+        env: &[("SYNC_ENABLED", Whole)],
+        default: "true",
+        kind: Kind::Flag,
+        about: "whether the node takes part in the swarm",
+    },
+    Setting {
+        key: "swarm.listen",
+        flag: "swarm-listen",
+        env: &[("HONEYGRAPH_SWARM_LISTEN", Whole)],
+        default: "/ip4/0.0.0.0/tcp/4001,/ip4/0.0.0.0/udp/4001/quic-v1",
+        kind: Kind::Addresses(8),
+        about: "where other nodes connect, several with commas; port 0 lets the system choose",
+    },
+    Setting {
+        key: "swarm.announce",
+        flag: "swarm-announce",
+        env: &[("HONEYGRAPH_SWARM_ANNOUNCE", Whole)],
+        default: "",
+        kind: Kind::Addresses(8),
+        about: "where this node can be reached from everywhere, when it cannot find out by itself (a port mapping)",
+    },
+    Setting {
+        key: "swarm.peers",
+        flag: "peers",
+        env: &[("PEERS", Whole)],
+        default: "",
+        kind: Kind::Peers(32),
+        about: "first peers: addresses such as `/dns4/host/tcp/4001/p2p/12D3Koo…`, or URLs of other honeygraphs",
+    },
+    Setting {
+        key: "swarm.trusted",
+        flag: "swarm-trusted",
+        env: &[("HONEYGRAPH_SWARM_TRUSTED", Whole)],
+        default: "",
+        kind: Kind::PeerIds(64),
+        about: "ids of peers that the operator trusts: what they say of the period that is still open is followed, and they are never banned",
+    },
+    Setting {
+        key: "swarm.interval_ms",
+        flag: "sync-interval-ms",
+        env: &[("SYNC_INTERVAL", Whole)],
+        default: "30000",
+        kind: Kind::Count(100, 3_600_000),
+        about: "milliseconds between two looks at what peers hold; heads are heard of at once, by gossip",
+    },
+    Setting {
+        key: "swarm.discovery_domain",
+        flag: "swarm-discovery-domain",
+        env: &[("DIG_DISCOVERY_DOMAIN", Whole)],
+        default: "",
+        kind: Kind::Text(253),
+        about: "DNS service record that names other honeygraphs, such as `_honeygraph._tcp.dlux.io`",
+    },
+    Setting {
+        key: "swarm.honeycomb_discovery",
+        flag: "swarm-honeycomb-discovery",
+        env: &[("HONEYCOMB_DISCOVERY", Whole)],
+        default: "false",
+        kind: Kind::Flag,
+        about: "whether honeycombs are asked for the honeygraph that runs beside them (under `/honeygraph`)",
+    },
+    Setting {
+        key: "swarm.honeycomb_endpoints",
+        flag: "swarm-honeycomb-endpoints",
+        env: &[("HONEYCOMB_ENDPOINTS", Whole)],
+        default: "",
+        kind: Kind::Urls(16),
+        about: "those honeycombs, several with commas",
+    },
+    Setting {
+        key: "swarm.reachable",
+        flag: "swarm-reachable",
+        env: &[("HONEYGRAPH_SWARM_REACHABLE", Whole)],
+        default: "auto",
+        kind: Kind::Word(&["auto", "yes", "no"]),
+        about: "whether others can reach this node: `auto` finds out, `no` asks a relay",
+    },
+    Setting {
+        key: "swarm.relay",
+        flag: "swarm-relay",
+        env: &[("HONEYGRAPH_SWARM_RELAY", Whole)],
+        default: "false",
+        kind: Kind::Flag,
+        about: "whether nodes that cannot be reached may be reached through this one",
+    },
+    Setting {
+        key: "swarm.mdns",
+        flag: "swarm-mdns",
+        env: &[("HONEYGRAPH_SWARM_MDNS", Whole)],
+        default: "false",
+        kind: Kind::Flag,
+        about: "whether to look for peers in the local network",
+    },
+    Setting {
+        key: "swarm.allow",
+        flag: "swarm-allow",
+        env: &[("HONEYGRAPH_SWARM_ALLOW", Whole)],
+        default: "",
+        kind: Kind::PeerIds(256),
+        about: "ids of the only peers that are let in; none: all",
+    },
+    Setting {
+        key: "swarm.block",
+        flag: "swarm-block",
+        env: &[("HONEYGRAPH_SWARM_BLOCK", Whole)],
+        default: "",
+        kind: Kind::PeerIds(256),
+        about: "ids of peers that are never let in",
+    },
+    Setting {
+        key: "swarm.pre_shared_key",
+        flag: "swarm-pre-shared-key",
+        env: &[("HONEYGRAPH_SWARM_PRE_SHARED_KEY", Whole)],
+        default: "",
+        kind: Kind::Text(1024),
+        about: "file with a key (in the form of IPFS's `swarm.key`) without which nobody can connect; there is no QUIC then",
+    },
+    Setting {
         key: "log.format",
         flag: "log-format",
         env: &[("HONEYGRAPH_LOG_FORMAT", Whole)],
@@ -210,12 +339,6 @@ pub enum Idle {
 /// start, never silently ignored.
 pub const IDLE: &[(&str, Idle)] = &[
     ("AUTHORIZED_HONEYCOMB_NODES", Idle::Planned("authentication")),
-    ("SYNC_ENABLED", Idle::Planned("swarm")),
-    ("SYNC_INTERVAL", Idle::Planned("swarm")),
-    ("PEERS", Idle::Planned("swarm")),
-    ("DIG_DISCOVERY_DOMAIN", Idle::Planned("swarm")),
-    ("HONEYCOMB_DISCOVERY", Idle::Planned("swarm")),
-    ("HONEYCOMB_ENDPOINTS", Idle::Planned("swarm")),
     ("DGRAPH_MODE", Idle::Planned("Dgraph")),
     ("DGRAPH_ALPHA_URL", Idle::Planned("Dgraph")),
     ("ZFS_DATASET", Idle::Planned("snapshots")),
@@ -224,6 +347,15 @@ pub const IDLE: &[(&str, Idle)] = &[
     ("REDIS_PORT", Idle::NotNeeded("the journal is the queue")),
     ("POSTGRES_PASSWORD", Idle::NotNeeded("there is no PostgreSQL")),
 ];
+
+/// Checks each part of a list.
+fn each(text: &str, most: usize, check: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+    let parts: Vec<&str> = super::urls(text).collect();
+    match parts.len() <= most {
+        true => parts.into_iter().try_for_each(check),
+        false => Err(format!("at most {most}, separated by commas")),
+    }
+}
 
 /// The setting with this key.
 pub fn by_key(key: &str) -> Option<&'static Setting> {
@@ -256,6 +388,12 @@ impl Setting {
                     Err(format!("up to {most} addresses http(s)://host, separated by commas"))
                 }
             }
+            Kind::Addresses(most) => each(text, most, |text| address::parse(text).map(drop).map_err(|e| e.to_string())),
+            Kind::Peers(most) => each(text, most, |text| Source::parse(text).map(drop)),
+            Kind::PeerIds(most) => each(text, most, |text| match text.parse::<PeerId>() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("{text}: {error}")),
+            }),
             Kind::Text(max) if text.len() <= max && !text.chars().any(char::is_control) => Ok(()),
             Kind::Text(max) => Err(format!("printable text of at most {max} bytes")),
         }

@@ -12,6 +12,12 @@ pub struct Candidate {
     pub tip: Node,
     /// Pinned by the operator.
     pub pinned: bool,
+    /// It has a confirmed checkpoint that the head's history has not.
+    pub confirmed: bool,
+    /// The head's history has a confirmed checkpoint that it has not: only the operator leaves that behind.
+    pub crosses: bool,
+    /// Accounts of the electorate that vouch for a checkpoint of it that not all candidates have.
+    pub accounts: usize,
     /// Own feeds that stand on it.
     pub feeds: usize,
     /// Barred by a verdict.
@@ -31,14 +37,19 @@ pub enum Verdict {
     Move(Node, &'static str),
 }
 
-/// Weighs the candidates: pinned, then those without a mismatch, then own feeds, then *stay*: the head's own history goes
-/// on, whatever its length. A rival needs evidence; without any the head stays.
+/// Weighs the candidates: pinned, confirmed, without a mismatch, more accounts of the electorate, more own feeds, then
+/// *stay*: the head's own history goes on, whatever its length. A rival needs evidence; without any the head stays, and
+/// nothing crosses a confirmed checkpoint but a pin.
 pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
-    let weight =
-        |candidate: &Candidate| (candidate.pinned, !candidate.mismatch, candidate.feeds, candidate.extends_head);
+    let weight = |candidate: &Candidate| {
+        let proven = (candidate.pinned, candidate.confirmed, !candidate.mismatch);
+        (proven, candidate.accounts, candidate.feeds, candidate.extends_head)
+    };
     let mut best: Option<&Candidate> = None;
     let eligible = |candidate: &&Candidate| {
-        !candidate.barred && (head.is_none() || candidate.extends_head || candidate.pinned || candidate.feeds > 0)
+        let evidence = candidate.confirmed || candidate.accounts > 0 || candidate.feeds > 0;
+        let may = candidate.pinned || (evidence && !candidate.crosses);
+        !candidate.barred && (head.is_none() || candidate.extends_head || may)
     };
     for candidate in candidates.iter().filter(eligible) {
         if best.is_none_or(|best| weight(candidate) > weight(best)) {
@@ -49,14 +60,16 @@ pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
     if head == Some(best.tip) {
         return Verdict::Stay;
     }
-    let why = match (best.extends_head, best.pinned, head) {
-        (_, _, None) => "first history",
-        (true, _, _) => "the head's history goes on",
-        (_, true, _) => "pinned",
-        _ if candidates.iter().any(|own| own.extends_head && own.mismatch && !own.barred) && !best.mismatch => {
-            "no mismatch"
-        }
-        _ => "more own feeds",
+    let own = candidates.iter().find(|own| own.extends_head && !own.barred);
+    let accounts = own.map_or(0, |own| own.accounts);
+    let why = match head {
+        None => "first history",
+        Some(_) if best.extends_head => "the head's history goes on",
+        Some(_) if best.pinned => "pinned",
+        Some(_) if best.confirmed => "confirmed",
+        Some(_) if own.is_some_and(|own| own.mismatch) && !best.mismatch => "no mismatch",
+        Some(_) if best.accounts > accounts => "more accounts",
+        Some(_) => "more own feeds",
     };
     Verdict::Move(best.tip, why)
 }
@@ -73,6 +86,9 @@ mod tests {
         Candidate {
             tip: node(branch, 10 + u64::from(branch)),
             pinned: flags.contains('p'),
+            confirmed: flags.contains('c'),
+            crosses: flags.contains('x'),
+            accounts: flags.chars().filter(|flag| *flag == 'a').count(),
             feeds,
             barred: flags.contains('b'),
             mismatch: flags.contains('m'),
@@ -109,6 +125,18 @@ mod tests {
                 &[candidate(0, 1, "em"), candidate(1, 1, ""), candidate(2, 0, "pm")],
                 to(2),
             ),
+            ("confirmed beats feeds", head, &[candidate(0, 3, "e"), candidate(1, 0, "c")], to(1)),
+            ("a pin beats confirmed", head, &[candidate(0, 1, "e"), candidate(1, 0, "c"), candidate(2, 0, "p")], to(2)),
+            ("accounts beat feeds", head, &[candidate(0, 3, "e"), candidate(1, 0, "a")], to(1)),
+            ("more accounts beat fewer", head, &[candidate(0, 3, "ea"), candidate(1, 0, "aa")], to(1)),
+            ("as many: feeds, then stay", head, &[candidate(0, 1, "ea"), candidate(1, 1, "a")], to(0)),
+            ("confirmed beats more accounts", head, &[candidate(0, 0, "eaaa"), candidate(1, 0, "c")], to(1)),
+            ("a mismatch loses, whoever vouches", head, &[candidate(0, 1, "e"), candidate(1, 1, "am")], to(0)),
+            ("nothing crosses a confirmed checkpoint", head, &[candidate(0, 0, "e"), candidate(1, 5, "xaaa")], to(0)),
+            ("not even another one", head, &[candidate(0, 0, "e"), candidate(1, 0, "xc")], to(0)),
+            ("but a pin", head, &[candidate(0, 0, "e"), candidate(1, 0, "xp")], to(1)),
+            ("what crosses is no reason to move", head, &[candidate(1, 3, "x")], None),
+            ("a barred one never, whoever vouches", head, &[candidate(0, 0, "e"), candidate(1, 0, "bca")], to(0)),
             ("a barred pin does not count", head, &[candidate(0, 1, "e"), candidate(1, 0, "pb")], to(0)),
         ];
         for (name, head, candidates, expected) in cases {

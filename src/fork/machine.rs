@@ -141,6 +141,8 @@ pub struct Core {
     pub(super) ended: VecDeque<Ended>,
     /// Evidence that was weighed last.
     pub(super) weighed: Option<Weighed>,
+    /// Accounts of the electorate that vouch for checkpoints.
+    pub(super) vouched: BTreeMap<HashText, usize>,
     /// How far held-up lanes were tried again.
     pub(super) retry: Retry,
     /// Bodies that answers were compared with.
@@ -183,6 +185,7 @@ impl Core {
             supplier: None,
             ended: VecDeque::new(),
             weighed: None,
+            vouched: BTreeMap::new(),
             retry: Retry::default(),
             held: Held::default(),
             left_at: BTreeMap::new(),

@@ -265,6 +265,11 @@ impl Proofs {
         self.before(links, Lsn::MAX)?.mismatch
     }
 
+    /// Whether a history has this checkpoint, verified.
+    pub fn has_verified(&self, links: &[Node], hash: &HashText) -> bool {
+        self.find(links, hash).is_some()
+    }
+
     /// Whether a checkpoint on this history is trusted by the operator.
     pub fn is_pinned(&self, links: &[Node]) -> bool {
         self.trusted.keys().any(|hash| self.find(links, hash).is_some())

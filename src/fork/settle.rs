@@ -6,6 +6,7 @@
 use super::book::{Parked, Ready};
 use super::choose::{Candidate, Verdict, choose};
 use super::machine::{Bodies, Core, Effects};
+use super::proofs::Anchor;
 use super::record::{
     Before, Branch, BranchCause, BranchNo, Chain, Close, Head, HeadCause, Lsn, Node, Record, Retired, Same,
 };
@@ -25,6 +26,9 @@ const RETRIED_AT_ONCE: usize = 1_024;
 /// When the rest of them is tried, ms.
 pub(super) const RETRY_MS: u64 = 50;
 
+/// Checkpoints that accounts vouch for: as many as the vote book holds, and a few.
+const VOUCHED: usize = 1_024;
+
 /// Live branches in all: each costs memory, a view, and a look whenever histories are weighed.
 pub const BRANCHES_LIVE: usize = 1_024;
 
@@ -38,8 +42,10 @@ pub(super) struct Weighed {
     /// The next number, and those that live.
     branches: (BranchNo, usize),
     standing: BTreeMap<BranchNo, usize>,
-    /// Checkpoints that differ or that the operator trusts move the head, too.
-    proofs: (u64, usize),
+    /// Checkpoints that differ, that are confirmed or that the operator trusts move the head, too.
+    proofs: (u64, Lsn, usize),
+    /// So do accounts.
+    vouched: BTreeMap<HashText, usize>,
 }
 
 /// A batch that is about to be chained.
@@ -438,30 +444,16 @@ impl Core {
             verdicts: self.ledger.verdicts.iter().map(|verdict| verdict.id).collect(),
             branches: (self.ledger.tree.next_branch(), self.ledger.tree.live_count()),
             standing: self.standing(),
-            proofs: (self.ledger.proofs.counts[2], self.ledger.proofs.trusted.len()),
+            proofs: {
+                let proofs = &self.ledger.proofs;
+                (proofs.counts[2], proofs.cursor, proofs.trusted.len())
+            },
+            vouched: self.vouched.clone(),
         };
         if self.weighed.as_ref() == Some(&weighed) {
             return;
         }
-        let (standing, barred) = (&weighed.standing, self.ledger.all_barred());
-        let extending = head.map(|head| self.ledger.tree.holding(head)).unwrap_or_default();
-        let candidates: Vec<Candidate> = self
-            .ledger
-            .tree
-            .live()
-            .map(|(branch, state)| {
-                let tip = Node { branch, version: state.tip };
-                let links = self.ledger.tree.links(tip);
-                Candidate {
-                    tip,
-                    pinned: self.ledger.proofs.is_pinned(&links),
-                    feeds: standing.get(&branch).copied().unwrap_or(0),
-                    barred: barred.contains_key(&branch),
-                    mismatch: self.ledger.proofs.mismatch(&links).is_some(),
-                    extends_head: extending.contains(&branch),
-                }
-            })
-            .collect();
+        let candidates = self.candidates(head, &weighed.standing);
         let Verdict::Move(at, why) = choose(head, &candidates) else {
             self.weighed = Some(weighed);
             return;
@@ -471,6 +463,54 @@ impl Core {
         self.event(now, "fork:switch", format!("head to branch {} at {}: {why}", at.branch, at.version));
         let cause = HeadCause::Choice(why.to_owned());
         self.append(Record::Head(Head { at, from, cause, at_ms: now }), None, fx);
+    }
+
+    /// Accounts of the electorate vouch for these checkpoints, so many for each. Evidence of now, as feeds are: whoever says
+    /// it says it again after a start.
+    pub fn vouch(&mut self, now: u64, vouched: BTreeMap<HashText, usize>, fx: &mut Effects) {
+        self.vouched = vouched;
+        while self.vouched.len() > VOUCHED {
+            self.vouched.pop_first();
+        }
+        self.weigh(now, fx);
+    }
+
+    /// The live histories with the evidence for each.
+    fn candidates(&self, head: Option<Node>, standing: &BTreeMap<BranchNo, usize>) -> Vec<Candidate> {
+        let (tree, proofs, barred) = (&self.ledger.tree, &self.ledger.proofs, self.ledger.all_barred());
+        let extending = head.map(|head| tree.holding(head)).unwrap_or_default();
+        // What only a message of the own feed confirmed is no more than the own feed.
+        let confirmed = |links: &[Node]| {
+            proofs.confirmed(links).filter(|(_, confirmed)| confirmed.by() > Anchor::Feed).map(|(node, _)| node)
+        };
+        let own = head.and_then(|head| confirmed(&tree.links(head)));
+        let live: Vec<(BranchNo, Node)> =
+            tree.live().map(|(branch, state)| (branch, Node { branch, version: state.tip })).collect();
+        let links: Vec<Vec<Node>> = live.iter().map(|(_, tip)| tree.links(*tip)).collect();
+        let mut accounts = vec![0; live.len()];
+        for (hash, vouching) in &self.vouched {
+            let on: Vec<bool> = links.iter().map(|links| proofs.has_verified(links, hash)).collect();
+            // What all of them have says nothing about any.
+            if on.iter().all(|on| *on) {
+                continue;
+            }
+            for (accounts, _) in accounts.iter_mut().zip(on).filter(|(_, on)| *on) {
+                *accounts = (*vouching).max(*accounts);
+            }
+        }
+        let with_links = live.into_iter().zip(links).zip(accounts);
+        let candidate = with_links.map(|(((branch, tip), links), accounts)| Candidate {
+            tip,
+            pinned: proofs.is_pinned(&links),
+            confirmed: confirmed(&links).zip(head).is_some_and(|(at, head)| !tree.is_ancestor(at, head)),
+            crosses: own.is_some_and(|own| !tree.is_ancestor(own, tip)),
+            accounts,
+            feeds: standing.get(&branch).copied().unwrap_or(0),
+            barred: barred.contains_key(&branch),
+            mismatch: proofs.mismatch(&links).is_some(),
+            extends_head: extending.contains(&branch),
+        });
+        candidate.collect()
     }
 
     /// Where a lane stands in the chain.

@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::scan::{Entry, Scan, Start, Step};
 use super::segment::HEADER_BYTES;
 use super::shared::{Form, MARK_EVERY, Mark, Shared, State};
-use crate::fork::record::{Lsn, Record};
+use crate::fork::record::{Lsn, Piece, Record};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -106,6 +106,14 @@ impl Reader {
     pub fn frame(&self, lsn: Lsn) -> Result<Option<Vec<u8>>, JournalError> {
         self.with_entry(lsn, |entry| match entry.kind {
             Kind::Piece => Ok(entry.frame.map(|frame: Frame<'_>| frame.bytes().to_vec())),
+            _ => Err(JournalError::NoBody(lsn)),
+        })
+    }
+
+    /// A piece with its body as it is stored and sent; none for an empty one.
+    pub fn piece(&self, lsn: Lsn) -> Result<(Piece, Option<Vec<u8>>), JournalError> {
+        self.with_entry(lsn, |entry| match entry.record()? {
+            Record::Piece(piece) => Ok((piece, entry.frame.map(|frame| frame.bytes().to_vec()))),
             _ => Err(JournalError::NoBody(lsn)),
         })
     }

@@ -31,17 +31,34 @@ impl<S: Sync> FromRequestParts<S> for Local {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let here = remote.is_some_and(|remote| remote.0.ip().to_canonical().is_loopback());
-        let forwarded = FORWARDED.iter().any(|name| parts.headers.contains_key(*name));
-        // A page in the operator's browser is on this machine too.
-        let browser = parts.headers.contains_key("origin");
-        if here && !forwarded && !browser {
+        if is_local(parts) {
             return Ok(Self);
         }
-        tracing::warn!(?remote, forwarded, browser, "an order that is not from this machine was refused");
+        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        tracing::warn!(?remote, "an order that is not from this machine was refused");
         Err(ApiError::forbidden("orders are taken only from this machine, directly"))
     }
+}
+
+/// Whether a request comes from this machine.
+#[derive(Debug)]
+pub(super) struct Here(pub bool);
+
+impl<S: Sync> FromRequestParts<S> for Here {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(is_local(parts)))
+    }
+}
+
+fn is_local(parts: &Parts) -> bool {
+    let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let here = remote.is_some_and(|remote| remote.0.ip().to_canonical().is_loopback());
+    let forwarded = FORWARDED.iter().any(|name| parts.headers.contains_key(*name));
+    // A page in the operator's browser is on this machine too.
+    let browser = parts.headers.contains_key("origin");
+    here && !forwarded && !browser
 }
 
 #[derive(Deserialize)]
@@ -203,7 +220,7 @@ pub(super) async fn log_level(
     Ok(json(&serde_json::json!({ "level": order.level })))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body is not an order: {error}")))
 }
 

@@ -110,6 +110,11 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "not_applied_in_time", text).with("behind", behind)
     }
 
+    /// 501: the node takes no part in the swarm.
+    pub fn sync_not_enabled() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "sync_not_enabled", "Sync not enabled")
+    }
+
     /// 403: not from here.
     pub fn forbidden(why: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)

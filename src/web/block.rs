@@ -8,11 +8,8 @@ use super::point::{Point, Resolved};
 use super::query::Query;
 use super::read::{MAX_LEAVES, PAGE, large};
 use super::{Web, wait};
-use crate::fork::record::Node;
 use crate::journal::Reader as Journal;
-use crate::projection::state::kv::Fjall;
-use crate::projection::state::reader::Snapshot;
-use crate::projection::state::{Batch, StateError};
+use crate::projection::state::Batch;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use honeygraph_protocols::op;
@@ -44,7 +41,7 @@ pub(super) async fn full(
     let (point, Resolved { block, grain }) = Point::history(&web, &query)?.at_block(number)?;
     let mut batches = point.snapshot.block(point.history, block)?;
     let after = match batches.last() {
-        Some(last) => next(&point.snapshot, point.history, last.node)?,
+        Some(last) => point.snapshot.after(point.history, last.node)?,
         None => None,
     };
     if let Some(only) = only {
@@ -173,16 +170,4 @@ fn write_ops(journal: &Journal, batches: &[Batch], out: &mut Vec<u8>) -> Result<
         }
     }
     Ok(())
-}
-
-/// The batch behind `last` on the chain of `history`.
-fn next(snapshot: &Snapshot<Fjall>, history: Node, last: Node) -> Result<Option<Batch>, StateError> {
-    let chain = snapshot.chain(history);
-    for link in chain.iter().rev().skip_while(|link| link.branch != last.branch) {
-        let from = if link.branch == last.branch { last.version + 1 } else { 0 };
-        if let Some(batch) = snapshot.batches(link.branch, from, link.version).next() {
-            return batch.map(Some);
-        }
-    }
-    Ok(None)
 }

@@ -29,18 +29,21 @@ enum Condition {
 
 /// `GET /health`: every component of every network. 503 when one is down.
 pub(super) async fn health(State(web): State<Arc<Web>>, _: Query) -> Response {
-    let mut worst = Condition::Ok;
+    let peers = peers(&web);
+    let swarm = swarm(&web);
+    let mut worst = swarm.clone();
     let mut networks = Map::new();
     for (name, network) in &web.networks {
-        let components = components(network);
+        let components = components(network, peers);
         for (_, condition) in &components {
             worst = worse(worst, condition.clone());
         }
         networks.insert(name.clone(), shown(network, &components));
     }
-    let (mut body, peers) = (head(&web, None), 0); // the swarm comes with a later issue
+    let mut body = head(&web, None);
     body.insert("status".into(), word(&worst).into());
     body.insert("peers".into(), peers.into());
+    body.insert("swarm".into(), described(&swarm));
     body.insert("feeds".into(), web.feeds.open().into());
     body.insert("uptime".into(), web.started.elapsed().as_secs().into());
     body.insert("node".into(), web.label.as_str().into());
@@ -55,7 +58,7 @@ pub(super) async fn short(State(web): State<Arc<Web>>, query: Query) -> Response
         Ok((_, network)) => network,
         Err(error) => return error.into_response(),
     };
-    let worst = components(network).into_iter().map(|(_, condition)| condition).fold(Condition::Ok, worse);
+    let worst = components(network, peers(&web)).into_iter().map(|(_, condition)| condition).fold(Condition::Ok, worse);
     let mut body = head(&web, query.get("network"));
     body.insert("status".into(), word(&worst).into());
     answered(&worst, &Value::from(body))
@@ -91,11 +94,23 @@ fn head(web: &Web, named: Option<&str>) -> Map<String, Value> {
     body
 }
 
+/// Connected peers.
+fn peers(web: &Web) -> usize {
+    web.swarm.as_ref().map_or(0, |swarm| swarm.handle.seen().borrow().peers.len())
+}
+
+/// The swarm: a node works without one, less well.
+fn swarm(web: &Web) -> Condition {
+    let seen = web.swarm.as_ref().and_then(|swarm| swarm.handle.seen().borrow().trouble.clone());
+    web.swarm_failed.clone().or(seen).map_or(Condition::Ok, Condition::Degraded)
+}
+
 /// The components of a network, in the order in which data flows.
-fn components(network: &Networked) -> [(&'static str, Condition); 6] {
+fn components(network: &Networked, peers: usize) -> [(&'static str, Condition); 6] {
     let status = network.status.borrow();
     let feed = match status.lanes.is_empty() {
-        true if status.head.is_some() => Condition::Degraded("no feed is connected".into()),
+        // A replica may have peers alone.
+        true if status.head.is_some() && peers == 0 => Condition::Degraded("no feed is connected".into()),
         _ => Condition::Ok,
     };
     let (recorded, parked) = (status.gaps.iter().filter(|gap| gap.phase == "recorded").count(), status.parked.pieces);

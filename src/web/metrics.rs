@@ -93,6 +93,7 @@ impl Collector for Scrape {
             }
         }
         self.encode_logs(&mut encoder)?;
+        self.encode_peers(&mut encoder)?;
         self.encode_room(&mut encoder)?;
         self.encode_feeds(&mut encoder)
     }
@@ -135,6 +136,14 @@ impl Scrape {
             }
         }
         Ok(())
+    }
+
+    /// How many, never who: an id would be a label from outside.
+    fn encode_peers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let Some(swarm) = &self.0.swarm else { return Ok(()) };
+        let connected = swarm.handle.seen().borrow().peers.len();
+        let gauge = encoder.encode_descriptor("peers_connected", "Connected peers", None, MetricType::Gauge)?;
+        ConstGauge::new(connected as i64).encode(gauge)
     }
 
     fn encode_feeds(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {

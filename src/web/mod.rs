@@ -28,6 +28,7 @@ pub mod read;
 pub mod record;
 pub mod status;
 pub mod stream;
+mod sync;
 pub mod wait;
 
 use crate::feed::recording::tap::Tap;
@@ -37,6 +38,7 @@ use crate::fork::status::Status;
 use crate::journal;
 use crate::projection::state::Reader;
 use crate::retention::Kept;
+use crate::swarm::Swarm;
 use answer::ApiError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -107,6 +109,10 @@ pub struct Web {
     pub operation_buffer: usize,
     /// The feeds of the node.
     pub feeds: Arc<Feeds>,
+    /// The swarm, when the node takes part.
+    pub swarm: Option<Swarm>,
+    /// Why it does not, though it should.
+    pub swarm_failed: Option<String>,
     /// What subscribers hear.
     pub streams: stream::Streams,
     /// Changes the log's level.
@@ -176,6 +182,12 @@ pub fn routes(web: Arc<Web>) -> Router {
         .route("/namespaces/{ns}/stats", get(namespaces::stats))
         .route("/namespaces/{ns}/export", get(export::export))
         .route("/api/stream", get(stream::stream))
+        .route("/api/sync/status", get(sync::status))
+        .route("/api/sync/peers", get(sync::peers).post(sync::add))
+        .route("/api/sync/peers/status", get(sync::peers_status))
+        .route("/api/sync/gaps", get(sync::gaps))
+        .route("/api/sync/discover", post(sync::discover))
+        .route("/api/honeygraph-peers", get(sync::short))
         .route("/api/admin/rollback", post(admin::rollback))
         .route("/api/admin/release", post(admin::release))
         .route("/api/admin/trust", post(admin::trust))

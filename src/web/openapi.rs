@@ -4,6 +4,7 @@
 //! in a table here (tests hold the tables against the routes, the routes' answers against the document).
 
 mod answers;
+mod swarm;
 
 use super::answer::{ApiError, json_bytes};
 use super::index::{ROUTES, Route};
@@ -32,6 +33,7 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (413, "too_large", "more than one answer, or one request, may hold; `hint` says how to page"),
     (426, "upgrade_required", "a path for WebSockets"),
     (500, "internal", "ours; the cause is in the log"),
+    (501, "sync_not_enabled", "the node takes no part in the swarm (`swarm.enabled`)"),
     (503, "busy", "too many requests at once: come back"),
     (503, "timed_out", "the answer took too long"),
     (504, "batch_not_seen", "the batch that was waited for has not come, or waits behind a hole"),
@@ -68,6 +70,11 @@ const OWN: &[(&str, &[&str])] = &[
     ("/api/query/block/{n}/full", &["before_journal"]),
     ("/api/query/block/{n}/operations", &["before_journal"]),
     ("/api/stream", &["upgrade_required"]),
+    ("/api/sync/status", &["sync_not_enabled"]),
+    ("/api/sync/peers", &["sync_not_enabled"]),
+    ("/api/sync/peers/status", &["sync_not_enabled"]),
+    ("/api/sync/discover", &["sync_not_enabled"]),
+    ("/api/honeygraph-peers", &["sync_not_enabled"]),
     ("/api/admin/record", &["forbidden", "refused"]),
 ];
 
@@ -120,11 +127,17 @@ fn fields() -> Vec<(&'static str, Value)> {
         ("trusted", json!({ "type": "boolean", "default": true })),
         ("dry_run", json!({ "type": "boolean", "default": false })),
         ("level", text()),
+        ("url", text()),
+        ("nodeId", text()),
+        ("peerId", text()),
+        ("version", text()),
+        ("capabilities", json!({ "type": "array", "items": text() })),
+        ("nodes", json!({ "type": "array", "items": { "type": "object", "properties": { "url": text() } } })),
     ]
 }
 
 /// Fields without which no body is complete, wherever they belong.
-const REQUIRED: &[&str] = &["paths", "to", "reason", "verdict", "hash", "level"];
+const REQUIRED: &[&str] = &["paths", "to", "reason", "verdict", "hash", "level", "url", "nodes"];
 
 /// Segments of paths: name, schema, what it means.
 fn segments() -> Vec<(&'static str, Value, &'static str)> {
@@ -189,6 +202,7 @@ pub fn document() -> Value {
             { "name": "forks", "description": "histories" },
             { "name": "state", "description": "the state at any point of any history" },
             { "name": "namespaces", "description": "networks and tokens as a whole" },
+            { "name": "swarm", "description": "other nodes" },
             { "name": "orders", "description": "taken only from the node's own machine" },
         ],
         "paths": paths,
@@ -225,9 +239,15 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
+/// Whether a route is about the swarm.
+fn is_swarm(path: &str) -> bool {
+    path.starts_with("/api/sync/") || path == "/api/honeygraph-peers"
+}
+
 fn tag(route: &Route) -> &'static str {
     match route.path {
         path if path.starts_with("/api/admin/") => "orders",
+        path if is_swarm(path) => "swarm",
         path if path.starts_with("/namespaces") => "namespaces",
         path if path.contains("/forks") => "forks",
         path if path.starts_with("/api/query/") || path == "/api/stream" => "state",
@@ -248,7 +268,7 @@ fn body(route: &Route, known: &[(&'static str, Value, &'static str)]) -> Value {
 
 fn responses(route: &Route) -> Value {
     let of_point = route.parameters.contains(&"min_batch") || route.body.contains(&"min_batch");
-    let schema = answers::answer(route.path).unwrap_or(json!({}));
+    let schema = answers::answer(route.method, route.path).unwrap_or(json!({}));
     let content = match route.path {
         "/metrics" => json!({ "text/plain": { "schema": { "type": "string" } } }),
         "/namespaces/{ns}/export" => {

@@ -5,9 +5,11 @@ use super::query::Query;
 use super::{Networked, Web};
 use crate::fork::status::Status;
 use crate::retention::Kept;
+use crate::swarm::sync::Progress;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Serialize)]
@@ -25,7 +27,16 @@ struct Node<'a> {
     version: &'static str,
     uptime: u64,
     feeds: usize,
+    swarm: Option<InSwarm>,
     networks: Vec<Shown<'a>>,
+}
+
+/// The node in the swarm.
+#[derive(Serialize)]
+struct InSwarm {
+    peer: String,
+    peers: usize,
+    networks: BTreeMap<String, Progress>,
 }
 
 /// `GET /api/status?network=`: all networks, or one.
@@ -37,7 +48,12 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
     let cores: Vec<Arc<Status>> = asked.iter().map(|(_, network)| Arc::clone(&network.status.borrow())).collect();
     let networks = asked.iter().zip(&cores).map(|((_, network), core)| shown(network, core)).collect();
     let (uptime, feeds) = (web.started.elapsed().as_secs(), web.feeds.open());
-    Ok(json(&Node { version: env!("CARGO_PKG_VERSION"), uptime, feeds, networks }))
+    let swarm = web.swarm.as_ref().map(|swarm| {
+        let peers = swarm.handle.seen().borrow().peers.len();
+        let networks = swarm.shown.borrow().networks.clone();
+        InSwarm { peer: swarm.handle.us().to_string(), peers, networks }
+    });
+    Ok(json(&Node { version: env!("CARGO_PKG_VERSION"), uptime, feeds, swarm, networks }))
 }
 
 fn shown<'a>(network: &Networked, core: &'a Status) -> Shown<'a> {

@@ -16,6 +16,7 @@ pub mod powercut;
 pub mod process;
 pub mod recording;
 pub mod sim;
+pub mod swarm;
 
 /// Whatever changes nothing for so long will not do what is waited for. Only a test that fails waits for its end, so it
 /// is far beyond what a busy machine takes for anything.

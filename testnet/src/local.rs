@@ -38,6 +38,11 @@ impl LocalNode {
         let same = |url: &str, listen| url.split_once("://").and_then(|(_, at)| at.parse().ok()).unwrap_or(listen);
         config.api_listen = same(&endpoints.api, config.api_listen);
         config.feed_listen = same(&endpoints.feed, config.feed_listen);
+        if !endpoints.swarm.is_empty() {
+            // Without the node's id at the end.
+            let bound = endpoints.swarm.iter().filter_map(|at| at.rsplit_once("/p2p/")?.0.parse().ok());
+            config.swarm.listen = bound.collect();
+        }
         Ok(Self { config, endpoints, stop, thread: Some(thread) })
     }
 

@@ -51,6 +51,7 @@ pub fn append_and_sync(folder: &Path, rounds: usize, pause: Duration) -> std::io
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
     let mut durations = Vec::with_capacity(rounds);
     for _ in 0..rounds {
+        #[expect(clippy::disallowed_methods, reason = "the pause is what it measures at")]
         std::thread::sleep(pause);
         let start = Instant::now();
         file.write_all(&[7; 4096])?;

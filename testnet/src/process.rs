@@ -61,6 +61,9 @@ pub struct Endpoints {
     pub api: String,
     /// `ws://host:port`
     pub feed: String,
+    /// Addresses of libp2p, each with the node's id at its end.
+    #[serde(default)]
+    pub swarm: Vec<String>,
 }
 
 /// How to start a node: always `run`, on free ports of the loopback.
@@ -109,6 +112,9 @@ impl Launch {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(["--api-listen", "127.0.0.1:0", "--feed-listen", "127.0.0.1:0"])
+            .args(["--swarm-listen", "/ip4/127.0.0.1/tcp/0"])
+            // Who wants a swarm says so.
+            .env("SYNC_ENABLED", "false")
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -32,6 +32,10 @@ pub fn config(folder: &Path, periods: u64) -> Config {
         ("data_dir", folder.join("data").display().to_string()),
         ("api_listen", "127.0.0.1:0".to_owned()),
         ("feed_listen", "127.0.0.1:0".to_owned()),
+        ("swarm.listen", "/ip4/127.0.0.1/tcp/0".to_owned()),
+        ("swarm.interval_ms", "200".to_owned()),
+        // Who tests the swarm turns it on.
+        ("swarm.enabled", "false".to_owned()),
     ]);
     Sources { flags, file: Some(file), ..Sources::default() }.read().unwrap()
 }

@@ -185,6 +185,8 @@ pub async fn serve(store: &Store) -> Api {
     };
     let networks: BTreeMap<_, _> = [("dlux_".to_string(), networked)].into();
     let web = Arc::new(Web {
+        swarm: None,
+        swarm_failed: None,
         streams: Streams::new(&networks, HEARTBEAT, stop.clone()),
         label: "test".into(),
         operation_buffer: 10_000,

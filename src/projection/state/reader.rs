@@ -292,6 +292,37 @@ impl<K: Kv> Snapshot<K> {
         Ok(None)
     }
 
+    /// The batches of a period on the chain of `point`, oldest first. None when there are more than `most`.
+    pub fn batches_of(&self, point: Node, hash: &str, most: usize) -> Result<Option<Vec<Batch>>, StateError> {
+        let mut found = Vec::new();
+        for link in self.chain(point).into_iter().rev() {
+            let Some(span) = self.span(&key::period(hash, link.branch))? else { continue };
+            for batch in self.batches(link.branch, span.first, span.last.min(link.version)) {
+                let batch = batch?;
+                if batch.period.as_str() != hash {
+                    continue;
+                }
+                if found.len() == most {
+                    return Ok(None);
+                }
+                found.push(batch);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The batch that follows `node` on the chain of `point`.
+    pub fn after(&self, point: Node, node: Node) -> Result<Option<Batch>, StateError> {
+        let chain = self.chain(point);
+        for link in chain.iter().rev().skip_while(|link| link.branch != node.branch) {
+            let from = if link.branch == node.branch { node.version + 1 } else { 0 };
+            if let Some(batch) = self.batches(link.branch, from, link.version).next() {
+                return batch.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// The fork with this name: id of its first batch, id of its last, or the opening hash of a period that no other
     /// live fork has.
     pub fn named(&self, name: &str) -> Result<Named, StateError> {

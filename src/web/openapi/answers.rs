@@ -12,11 +12,11 @@ pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-fn number() -> Value {
+pub(super) fn number() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     json!({ "type": "boolean" })
 }
 
@@ -25,20 +25,20 @@ fn any() -> Value {
     json!({})
 }
 
-fn word(words: &[&str]) -> Value {
+pub(super) fn word(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn list(items: Value) -> Value {
+pub(super) fn list(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
 /// An object with names that are not known before.
-fn by_name(values: Value) -> Value {
+pub(super) fn by_name(values: Value) -> Value {
     json!({ "type": "object", "additionalProperties": values })
 }
 
-fn or_null(schema: Value) -> Value {
+pub(super) fn or_null(schema: Value) -> Value {
     match schema["type"].as_str() {
         Some(kind) if schema.get("enum").is_none() => {
             let mut schema = schema.clone();
@@ -49,7 +49,7 @@ fn or_null(schema: Value) -> Value {
     }
 }
 
-fn shared(name: &str) -> Value {
+pub(super) fn shared(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
@@ -246,7 +246,7 @@ pub(super) fn of_errors() -> Vec<(&'static str, Value)> {
 }
 
 /// The schema of a route's answer; none where it is no JSON.
-pub(super) fn answer(route: &str) -> Option<Value> {
+pub(super) fn answer(method: &str, route: &str) -> Option<Value> {
     Some(match route {
         "/metrics" | "/api/stream" | "/api/admin/record" => return None,
         "/" | "/api" => index(),
@@ -261,6 +261,7 @@ pub(super) fn answer(route: &str) -> Option<Value> {
         }
         "/api/status" => status(),
         "/api/gaps" => object(&[("network", text()), ("gaps", list(shared("Gap"))), ("parked", shared("Parked"))]),
+        path if super::is_swarm(path) => super::swarm::answer(method, path),
         path if path.contains("/forks") => forks(path),
         path if path.starts_with("/namespaces") => namespaces(path),
         path if path.starts_with("/api/admin/") => order(path),
@@ -308,6 +309,7 @@ fn health() -> Value {
     fields.extend([
         ("status", condition()),
         ("peers", number()),
+        ("swarm", component()),
         ("feeds", number()),
         ("uptime", number()),
         ("node", text()),
@@ -366,7 +368,13 @@ fn status() -> Value {
         ("counters", object(&counters.map(|name| (name, number())))),
         ("events", list(event)),
     ]);
-    object(&[("version", text()), ("uptime", number()), ("feeds", number()), ("networks", list(network))])
+    object(&[
+        ("version", text()),
+        ("uptime", number()),
+        ("feeds", number()),
+        ("swarm", or_null(super::swarm::brief())),
+        ("networks", list(network)),
+    ])
 }
 
 fn kept() -> Value {

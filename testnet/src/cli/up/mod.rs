@@ -1,24 +1,23 @@
 //! `honeygraph-testnet up`: a node in this process and two scripted honeycombs that feed it, with everything that
-//! happens to real ones: lost ops, lost sockets, restarts, and a twin that comes to disagree.
+//! happens to real ones: lost ops, lost sockets, restarts, and a twin that comes to disagree. With `--nodes N` also nodes
+//! that nobody feeds, which become the same from their peers alone.
 //!
 //! *Always holds:* at the end what was acknowledged is held against the node's own answers; the exit code says whether
 //! it is right.
 
 mod cast;
+mod others;
 mod screen;
 mod verdict;
 
 use cast::Cast;
-use honeygraph::catalog::Catalog;
-use honeygraph::config::Config;
 use honeygraph::logging::{self, Format};
 use honeygraph_testnet::local::LocalNode;
+use others::Others;
 use screen::Screen;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -40,6 +39,9 @@ pub struct Args {
     /// Where honeycombs connect.
     #[arg(long, default_value = "127.0.0.1:0")]
     feed_listen: SocketAddr,
+    /// Nodes in all: the honeycombs feed the first, the others have it as their peer.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20))]
+    nodes: u16,
     /// Ops a second of each honeycomb.
     #[arg(long, default_value_t = 300.0)]
     rate: f64,
@@ -79,27 +81,36 @@ fn up(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
             (folder.path().to_owned(), Some(folder))
         }
     };
-    let mut config = Config::for_test(&folder);
-    config.catalog = Arc::new(Catalog::new(&BTreeMap::from([(NETWORK.to_owned(), cast::short_day())]))?);
+    let mut config = others::config(&folder)?;
+    config.swarm.enabled = args.nodes > 1;
     (config.api_listen, config.feed_listen) = (args.api_listen, args.feed_listen);
     let node = LocalNode::start(config)?;
     let cast = Cast::enter(&node.endpoints().feed, args.seed, args.rate, args.calm)?;
+    let mut others = Others::enter(&node, &folder, usize::from(args.nodes) - 1)?;
     let mut screen = Screen::new(node.endpoints(), &folder, temporary.is_some());
+    screen.introduce(others.apis());
     let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     while node.runs() && !cast.main_is_over() && until.is_none_or(|until| Instant::now() < until) {
-        screen.show(&node.api().status(NETWORK)?, &cast.reports());
+        let status = node.api().status(NETWORK)?;
+        others.vouch(&status);
+        screen.show(&status, &cast.reports(), &others.line(&status));
         if interrupted.recv_timeout(TICK).is_ok() || !screen.is_heard() {
             break;
         }
     }
     cast.stop();
     while node.runs() && !cast.is_over() {
-        screen.show(&node.api().status(NETWORK)?, &cast.reports());
+        let status = node.api().status(NETWORK)?;
+        others.vouch(&status);
+        screen.show(&status, &cast.reports(), &others.line(&status));
         // The second Ctrl-C ends the process: it waits for nothing.
         let _ = interrupted.recv_timeout(TICK);
     }
     screen.end();
     let well = node.runs() && verdict::judge(&node.api(), NETWORK, cast.leave());
+    others.vouch(&node.api().status(NETWORK)?);
+    let well = others.are_equal(&node) && well;
+    others.leave()?;
     node.stop()?;
     drop(temporary);
     Ok(well)

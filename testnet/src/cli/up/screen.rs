@@ -41,7 +41,7 @@ pub(super) struct Screen {
 impl Screen {
     /// Says what is there, and what can be asked of it already.
     pub(super) fn new(endpoints: &Endpoints, folder: &Path, temporary: bool) -> Self {
-        let Endpoints { api, feed } = endpoints;
+        let Endpoints { api, feed, .. } = endpoints;
         let fate = if temporary { ", removed at the end" } else { "" };
         let line = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner:.yellow} {wide_msg}").expect("a constant template");
@@ -76,6 +76,13 @@ impl Screen {
         screen
     }
 
+    /// Says which other nodes there are.
+    pub(super) fn introduce<'a>(&mut self, apis: impl Iterator<Item = &'a str>) {
+        for (number, api) in apis.enumerate() {
+            self.say(&format!("  node {} has the first as its peer: {api}", number + 2));
+        }
+    }
+
     /// Says what can be asked from now on: a command is printed once it works.
     fn offer(&mut self, status: &Value) {
         // The head that the core shows is durable; readers have it once the state has applied it.
@@ -105,7 +112,7 @@ impl Screen {
     }
 
     /// Shows where the node stands, and what happened since the last time.
-    pub(super) fn show(&mut self, status: &Value, reports: &[Report]) {
+    pub(super) fn show(&mut self, status: &Value, reports: &[Report], others: &str) {
         for event in status["events"].as_array().into_iter().flatten() {
             let id = event["id"].as_u64().unwrap_or(0);
             if id <= self.event {
@@ -123,7 +130,10 @@ impl Screen {
             }
         }
         self.offer(status);
-        let message = self.message(status, reports);
+        let mut message = self.message(status, reports);
+        if !others.is_empty() {
+            message = format!("{message}\n  {others}");
+        }
         match &self.line {
             Some(line) => line.set_message(message),
             None if self.printed.is_none_or(|at| at.elapsed() >= LINE_EVERY) => {

@@ -1,0 +1,152 @@
+//! Starts the swarm of a node.
+//!
+//! *Always holds:* a swarm that cannot start or listen is said and leaves the node running; only a key that is there and
+//! cannot be read stops the start, because the operator has to decide about it.
+
+use super::NodeError;
+use crate::config::SwarmConfig;
+use crate::data_dir::DataDir;
+use crate::fork::supply::Order;
+use crate::swarm::Swarm;
+use crate::swarm::find::{ADDED_WAITING, Find};
+use crate::swarm::following::Following;
+use crate::swarm::host::{Heard, Host, Settings};
+use crate::swarm::serve::{Held, Serve};
+use crate::swarm::task::{self, Task};
+use crate::web::Networked;
+use honeygraph_bootstrap::meeting::Manners;
+use honeygraph_bootstrap::source::Finder;
+use honeygraph_bootstrap::transport::{Line, Neighbourhood, SwarmError};
+use honeygraph_bootstrap::{Network, identity};
+use honeygraph_protocols::swarm::names::NetworkName;
+use libp2p::PeerId;
+use libp2p::identity::Keypair;
+use libp2p::pnet::PreSharedKey;
+use std::path::Path;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// What we call ourselves.
+const AGENT: &str = concat!("honeygraph/", env!("CARGO_PKG_VERSION"));
+
+/// What the swarm needs of a network.
+pub(super) struct Exchange {
+    held: Held,
+    applied: watch::Receiver<u64>,
+    supplies: mpsc::Sender<Order>,
+}
+
+impl Exchange {
+    /// Of this network.
+    pub(super) fn of(network: &Network, reading: &Networked, supplies: mpsc::Sender<Order>) -> Option<Self> {
+        let held = Held {
+            network: NetworkName::new(&network.name)?,
+            rules: super::rules(network),
+            status: reading.status.clone(),
+            state: reading.state.clone(),
+            journal: reading.journal.clone(),
+        };
+        Some(Self { held, applied: reading.applied.clone(), supplies })
+    }
+}
+
+/// What became of the start.
+#[derive(Default)]
+pub(super) struct Started {
+    /// The swarm, when it runs.
+    pub(super) swarm: Option<Swarm>,
+    /// Why it does not, though it should.
+    pub(super) failed: Option<String>,
+    /// Its tasks.
+    pub(super) tasks: Vec<JoinHandle<()>>,
+}
+
+/// The node's key, when it takes part.
+pub(super) fn key(config: &SwarmConfig, data: &DataDir) -> Result<Option<Keypair>, NodeError> {
+    if !config.enabled {
+        info!("the swarm is off (`swarm.enabled`)");
+        return Ok(None);
+    }
+    Ok(Some(identity::load_or_make(&data.swarm_key())?))
+}
+
+/// Starts it, when it is wanted and possible.
+pub(super) async fn start(
+    config: &SwarmConfig,
+    data: &DataDir,
+    key: Option<Keypair>,
+    exchanges: Vec<Exchange>,
+    stop: &CancellationToken,
+) -> Started {
+    let Some(key) = key else { return Started::default() };
+    run(config, data, key, exchanges, stop).await.unwrap_or_else(|failed| {
+        error!(error = %failed, "the swarm cannot start: this node runs without");
+        Started { failed: Some("it could not start: see the log".into()), ..Started::default() }
+    })
+}
+
+async fn run(
+    config: &SwarmConfig,
+    data: &DataDir,
+    key: Keypair,
+    exchanges: Vec<Exchange>,
+    stop: &CancellationToken,
+) -> Result<Started, SwarmError> {
+    let neighbourhood = Neighbourhood::default();
+    let pre_shared = config.pre_shared_key.as_deref().map(pre_shared).transpose()?;
+    let settings = Settings {
+        line: Line { key, pre_shared, neighbourhood: neighbourhood.clone() },
+        listen: config.listen.clone(),
+        announce: config.announce.clone(),
+        manners: Manners {
+            agent: AGENT.into(),
+            relay: config.relay,
+            server: config.reachable,
+            allow: config.allow.clone(),
+            block: config.block.clone(),
+        },
+        mdns: config.mdns,
+        topics: task::topics(exchanges.iter().map(|exchange| &exchange.held.network)),
+    };
+    let finder = Finder::new(AGENT, neighbourhood)?;
+    let (mut host, handle, heard) = Host::new(settings)?;
+    host.listen().await;
+    info!(peer = %handle.us(), "takes part in the swarm");
+    let find = Find::new(handle.clone(), finder, config.sources.clone(), data.swarm_peers());
+    let (added, added_out) = mpsc::channel(ADDED_WAITING);
+    let held = exchanges.iter().map(|exchange| (exchange.held.network.clone(), exchange.held.clone())).collect();
+    let Heard { rumours, questions } = heard;
+    let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
+    let trusted = config.trusted.iter().filter_map(task::key).collect();
+    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval);
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, supplies }| {
+        let (following, carrier) = Following::new(held, applied, supplies, task.events(), seed(&handle.us()));
+        task.follow(following);
+        carrier
+    });
+    let carriers: Vec<_> = carriers.collect();
+    let swarm = Swarm { handle, search: find.shown(), added, shown: task.shown() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let until = stop.clone();
+    let follow = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async move {
+            carriers.into_iter().for_each(|carrier| drop(tokio::spawn(carrier)));
+            task.run(events, rumours, until).await;
+        });
+    });
+    let tasks =
+        vec![tokio::spawn(host.run(stop.clone())), tokio::spawn(find.run(added_out, stop.clone())), serve, follow];
+    Ok(Started { swarm: Some(swarm), failed: None, tasks })
+}
+
+/// By which nodes spread what they do at the same time.
+fn seed(us: &PeerId) -> u64 {
+    us.to_bytes().iter().fold(0, |seed: u64, byte| seed.rotate_left(7) ^ u64::from(*byte))
+}
+
+fn pre_shared(file: &Path) -> Result<PreSharedKey, SwarmError> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    text.parse().map_err(|error| format!("{}: {error}", file.display()).into())
+}

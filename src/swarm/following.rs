@@ -1,0 +1,262 @@
+//! A network as the swarm follows it: its planner, what is held of it, who vouches for what, and the way to its core.
+//!
+//! *Always holds:* the planner sees one commit of the state at a time; the anchors that it knows are those that stand now.
+
+use super::own::History;
+use super::peers::PeerBook;
+use super::prove;
+use super::serve::{Held, status};
+use super::supplier::{Supplier, SupplierError};
+use super::sync::check::Checked;
+use super::sync::message::AskId;
+use super::sync::planner::SUPPLIES;
+use super::sync::{Config, Effect, Failure, Input, Planner, Supply, Verdict};
+use crate::fork::record::Outcome;
+use crate::fork::supply::Order;
+use honeygraph_protocols::batch::BatchId;
+use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::blocks::{Answer, Header, PeriodId};
+use honeygraph_protocols::swarm::heads::Announced;
+use honeygraph_protocols::swarm::keys::PeerKey;
+use honeygraph_protocols::swarm::names::{Label, NetworkName};
+use honeygraph_protocols::swarm::status::{Checkpoint, Status};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, error, warn};
+
+/// A refused supply is not tried again before so long: what refuses it has to change first.
+const REFUSED_REST: Duration = Duration::from_secs(15);
+/// After so long it is looked whether what a supply waits for is here.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Checkpoints before a period that its document may name: two days'.
+const TWO_DAYS: usize = 600;
+/// Supplied periods of which the proof is waited for.
+const UNPROVEN: usize = 4_096;
+
+/// What the swarm's task hears.
+pub enum Event {
+    /// A peer's status.
+    Status(PeerKey, Result<Status, Failure>),
+    /// What became of a planner's question.
+    Answered {
+        /// Whose.
+        network: NetworkName,
+        /// Which.
+        id: AskId,
+        /// The answer.
+        answer: Result<Box<Answer>, Failure>,
+    },
+    /// A period that was to be proven was recomputed.
+    Proven(NetworkName, PeriodId, Verdict),
+    /// The core has taken a supply.
+    Taken(NetworkName, u64),
+    /// The state, or what is proven, has moved on.
+    Moved(NetworkName),
+}
+
+/// One network.
+pub struct Following {
+    held: Held,
+    applied: watch::Receiver<u64>,
+    pub(super) planner: Planner,
+    pub(super) effects: Vec<Effect>,
+    history: History,
+    anchors: BTreeMap<HashText, Checkpoint>,
+    /// Supplies that end a closed period, by their number, until they are taken.
+    ending: BTreeMap<u64, Box<Header>>,
+    /// Supplied periods by the hash that closes them.
+    unproven: BTreeMap<HashText, PeriodId>,
+    supplies: mpsc::Sender<Supply>,
+    /// The head that was said last, and its number.
+    said: (Option<BatchId>, u64),
+}
+
+impl Following {
+    /// Follows a network; `order` is the way to its core. The future hands supplies on and has to run.
+    pub fn new(
+        held: Held,
+        applied: watch::Receiver<u64>,
+        orders: mpsc::Sender<Order>,
+        events: mpsc::Sender<Event>,
+        seed: u64,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (supplies, supplies_out) = mpsc::channel(SUPPLIES);
+        let supplier = Supplier::new(orders, applied.clone());
+        let hand_on = hand_on(held.clone(), supplier, supplies_out, events);
+        let following = Self {
+            planner: Planner::new(Config { network: held.network.clone(), seed }),
+            held,
+            applied,
+            effects: Vec::new(),
+            history: History::default(),
+            anchors: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            unproven: BTreeMap::new(),
+            supplies,
+            said: (None, 0),
+        };
+        (following, hand_on)
+    }
+
+    /// The network.
+    pub fn network(&self) -> &NetworkName {
+        &self.held.network
+    }
+
+    /// Says when the state or what is proven has moved.
+    pub fn watch(&self, events: mpsc::Sender<Event>) {
+        let (mut applied, mut status) = (self.applied.clone(), self.held.status.clone());
+        let name = self.held.network.clone();
+        applied.mark_changed();
+        tokio::spawn(async move {
+            loop {
+                let moved = tokio::select! {
+                    moved = applied.changed() => moved,
+                    moved = status.changed() => moved,
+                };
+                let (_, _) = (applied.borrow_and_update(), status.borrow_and_update());
+                if moved.is_err() || events.send(Event::Moved(name.clone())).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Tells the planner something.
+    pub fn tell(&mut self, now: u64, input: Input, book: &PeerBook) {
+        if let Input::Taken(ticket) = &input {
+            self.refresh();
+            if let Some(header) = self.ending.remove(ticket) {
+                self.history.closes(header.close_hash, header.open_hash, header.last_batch_id);
+            }
+        }
+        self.planner.on(now, input, &self.history, book, &mut self.effects);
+    }
+
+    fn refresh(&mut self) {
+        if let Err(failed) = self.history.refresh(&self.held.state.snapshot()) {
+            // The projection says the same and stops the node.
+            error!(network = %self.held.network, error = %failed, "the state cannot be read");
+        }
+    }
+
+    /// The state, or what is proven, has moved.
+    pub fn moved(&mut self, now: u64, book: &PeerBook) {
+        self.refresh();
+        let status = self.held.status.borrow().clone();
+        let mut anchors: BTreeMap<HashText, Checkpoint> = BTreeMap::new();
+        let pinned = status.proofs.trusted.iter().map(|hash| (hash, None));
+        let announced = status.checkpoints.iter().map(|checkpoint| (&checkpoint.hash, Some(checkpoint.block)));
+        for (hash, label) in pinned.chain(announced) {
+            // Nobody says the label of a hash that the operator trusts: the history does, once it gets there.
+            let every = self.held.rules.checkpoint_every;
+            let label = label.and_then(Label::new).or_else(|| self.history.label(hash, every));
+            anchors.insert(hash.clone(), Checkpoint { hash: hash.clone(), label });
+        }
+        let inputs: Vec<Input> = self
+            .anchors
+            .keys()
+            .filter(|hash| !anchors.contains_key(*hash))
+            .map(|hash| Input::AnchorGone(hash.clone()))
+            .chain(anchors.values().filter(|new| self.anchors.get(&new.hash) != Some(new)).cloned().map(Input::Anchor))
+            .chain(self.proven(&status))
+            .chain([Input::Tick])
+            .collect();
+        self.anchors = anchors;
+        for input in inputs {
+            self.tell(now, input, book);
+        }
+    }
+
+    /// What became of supplied periods.
+    fn proven(&self, status: &crate::fork::status::Status) -> Vec<Input> {
+        let verdict = |outcome: &Outcome| match outcome {
+            Outcome::Verified => Verdict::Holds,
+            Outcome::Mismatch { .. } => Verdict::Differs,
+            Outcome::Unverifiable(_) => Verdict::Unknown,
+        };
+        let newest = status.proven.newest.iter();
+        newest
+            .filter_map(|proof| Some(Input::Proven(*self.unproven.get(&proof.hash)?, verdict(&proof.outcome))))
+            .collect()
+    }
+
+    /// Hands a supply on to the core.
+    pub fn supply(&mut self, supply: Supply) {
+        if let Some(period) = supply.period.as_ref().filter(|_| supply.last) {
+            self.ending.insert(supply.ticket, period.clone());
+            self.unproven.insert(period.close_hash.clone(), period.id());
+            if self.unproven.len() > UNPROVEN {
+                self.unproven.pop_first();
+            }
+        }
+        if self.supplies.try_send(supply).is_err() {
+            debug!(network = %self.held.network, "a supply more than the planner may have open");
+        }
+    }
+
+    /// Recomputes a period that peers gave, elsewhere; `events` hears what came out.
+    pub fn prove(&self, period: Header, batches: Vec<Checked>, mut walk: Vec<Checkpoint>, events: mpsc::Sender<Event>) {
+        // What is held here goes on where the walk ends.
+        if let Some(oldest) = walk.last() {
+            let held = self.history.before(&oldest.hash, TWO_DAYS);
+            walk.extend(held);
+        }
+        let (network, rules) = (self.held.network.clone(), self.held.rules);
+        tokio::spawn(async move {
+            let id = period.id();
+            let proving = tokio::task::spawn_blocking(move || prove::verdict(rules, &period, &batches, &walk));
+            let verdict = proving.await.unwrap_or(Verdict::Unknown);
+            // A task that has ended wants no verdicts.
+            let _ = events.send(Event::Proven(network, id, verdict)).await;
+        });
+    }
+
+    /// What to say of our head, when it has moved since it was said last.
+    pub fn announcement(&mut self, now: u64) -> Option<Announced> {
+        let head = self.held.state.snapshot().head().ok().flatten()?;
+        if self.said.0 == Some(head.id) {
+            return None;
+        }
+        self.said = (Some(head.id), now.max(self.said.1 + 1));
+        Some(Announced { network: self.held.network.clone(), n: self.said.1, head: status::head(&head) })
+    }
+}
+
+/// Hands supplies on, one after the other. Batches of the open period may come before what they stand on: they wait.
+async fn hand_on(
+    held: Held,
+    mut supplier: Supplier,
+    mut supplies: mpsc::Receiver<Supply>,
+    events: mpsc::Sender<Event>,
+) {
+    let mut here = History::default();
+    let mut waiting: VecDeque<Supply> = VecDeque::new();
+    loop {
+        let supply = tokio::select! {
+            supply = supplies.recv() => supply,
+            () = tokio::time::sleep(LOOK_AGAIN), if !waiting.is_empty() => waiting.pop_front(),
+        };
+        let Some(supply) = supply else { return };
+        if here.refresh(&held.state.snapshot()).is_err() {
+            return;
+        }
+        let Some(start) = supplier.start(&supply, &here) else {
+            waiting.push_back(supply);
+            continue;
+        };
+        let (network, ticket, open) = (held.network.clone(), supply.ticket, supply.open.clone());
+        match supplier.supply(supply, start).await {
+            Ok(()) => {}
+            Err(SupplierError::Stopped) => return,
+            Err(refused) => {
+                warn!(%network, period = %open, error = %refused, "what peers sent is not taken");
+                tokio::time::sleep(REFUSED_REST).await;
+            }
+        }
+        if events.send(Event::Taken(network, ticket)).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Other nodes: who they are, what they hold, what is fetched from them and what they are given.
+//!
+//! `host` owns libp2p's swarm, `find` looks for first peers, `serve` answers what others ask, `task` follows what the planners
+//! (`sync`, one for each network) want; `peers` is the book of peers, `votes` what accounts vouch for.
+//!
+//! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
+//! unchecked; everything a peer can make us hold or do is bounded.
+
+pub mod find;
+pub mod following;
+pub mod host;
+pub mod own;
+pub mod peers;
+mod prove;
+pub mod serve;
+pub mod supplier;
+pub mod sync;
+pub mod task;
+pub mod votes;
+
+use find::Search;
+use honeygraph_bootstrap::source::Source;
+use host::Handle;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// A swarm that runs, for those who look at it or order something.
+#[derive(Clone)]
+pub struct Swarm {
+    /// The host.
+    pub handle: Handle,
+    /// The search for peers.
+    pub search: watch::Receiver<Arc<Search>>,
+    /// What is fetched.
+    pub shown: watch::Receiver<Arc<task::Shown>>,
+    /// More sources for it.
+    pub added: mpsc::Sender<Source>,
+}

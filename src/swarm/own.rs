@@ -1,0 +1,147 @@
+//! What is held here, as the planner asks for it: the periods of the head's history in order.
+//!
+//! *Always holds:* it shows one commit of the state, the one of the last [`History::refresh`]; when the head goes on, only
+//! what is new is read.
+
+use super::sync::Own;
+use crate::fork::record::Node;
+use crate::projection::state::kv::Fjall;
+use crate::projection::state::reader::Snapshot;
+use crate::projection::state::{Batch, StateError};
+use honeygraph_protocols::batch::BatchId;
+use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::names::Label;
+use honeygraph_protocols::swarm::status::Checkpoint;
+use std::collections::BTreeMap;
+
+/// A period of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Period {
+    hash: HashText,
+    label: Option<u64>,
+    first: Node,
+    /// Its last batch, as far as it was read.
+    last: (BatchId, Node, u64),
+}
+
+/// The head's history.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    periods: Vec<Period>,
+    by_hash: BTreeMap<HashText, usize>,
+    /// Hashes that close a period whose successor is not here: the period and its last batch.
+    closing: BTreeMap<HashText, (HashText, BatchId)>,
+}
+
+/// Closing hashes remembered: one for each anchor in front of which a fetch ended.
+const CLOSING: usize = 64;
+
+impl Own for History {
+    fn reaches(&self, hash: &HashText) -> bool {
+        let closes = |(open, last): &(HashText, BatchId)| self.last_of(open).is_some_and(|(id, ..)| id == *last);
+        self.opens(hash) || self.closing.get(hash).is_some_and(closes)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.periods.is_empty()
+    }
+
+    fn newest(&self, open: &HashText) -> Option<(BatchId, u64)> {
+        let newest = self.periods.last().filter(|newest| newest.hash == *open)?;
+        Some((newest.last.0, newest.last.2))
+    }
+
+    fn checkpoints(&self) -> u64 {
+        self.periods.len().saturating_sub(1) as u64
+    }
+
+    fn checkpoint(&self, nth: u64) -> Option<HashText> {
+        self.periods.get(usize::try_from(nth).ok()?).map(|period| period.hash.clone())
+    }
+}
+
+impl History {
+    /// Reads on to where the head stands now; whether anything changed.
+    pub fn refresh(&mut self, snapshot: &Snapshot<Fjall>) -> Result<bool, StateError> {
+        let Some(head) = snapshot.head()? else { return Ok(false) };
+        if self.periods.last().is_some_and(|newest| newest.last.1 == head.node) {
+            return Ok(false);
+        }
+        let chain = snapshot.chain(head.node);
+        let on_chain = |node: Node| chain.iter().any(|link| link.branch == node.branch && node.version <= link.version);
+        // What the head left goes; a period whose end it left is read again.
+        while let Some(newest) = self.periods.pop_if(|newest| !on_chain(newest.first)) {
+            self.by_hash.remove(&newest.hash);
+        }
+        let from = self.periods.pop().map(|newest| {
+            self.by_hash.remove(&newest.hash);
+            newest.first
+        });
+        for link in chain.iter().rev().skip_while(|link| from.is_some_and(|from| link.branch != from.branch)) {
+            let first = from.filter(|from| from.branch == link.branch).map_or(0, |from| from.version);
+            for batch in snapshot.batches(link.branch, first, link.version) {
+                self.read(batch?);
+            }
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, batch: Batch) {
+        let last = (batch.id, batch.node, batch.seq + batch.count + u64::from(batch.marker));
+        match self.periods.last_mut().filter(|newest| newest.hash == batch.period) {
+            Some(newest) => newest.last = last,
+            None => {
+                self.by_hash.insert(batch.period.clone(), self.periods.len());
+                let (hash, label, first) = (batch.period, batch.opening_label, batch.node);
+                self.periods.push(Period { hash, label, first, last });
+            }
+        }
+    }
+
+    /// Place of the period that this hash opens.
+    fn place(&self, open: &HashText) -> Option<usize> {
+        self.by_hash.get(open).copied()
+    }
+
+    /// This hash closes a period that ends with this batch: the next one need not be here.
+    pub fn closes(&mut self, hash: HashText, open: HashText, last: BatchId) {
+        self.closing.insert(hash, (open, last));
+        if self.closing.len() > CLOSING {
+            self.closing.pop_first();
+        }
+    }
+
+    /// Whether a period with this opening hash is here.
+    pub fn opens(&self, hash: &HashText) -> bool {
+        self.by_hash.contains_key(hash)
+    }
+
+    /// The last batch here of the period that this hash opens, with its place in the tree and the place after it.
+    pub fn last_of(&self, open: &HashText) -> Option<(BatchId, Node, u64)> {
+        self.place(open).map(|at| self.periods[at].last)
+    }
+
+    /// Label of the period that this hash opens: its own, or what follows from the one that it closes.
+    pub fn label(&self, open: &HashText, every: u64) -> Option<Label> {
+        let label = match self.place(open) {
+            Some(at) => self.periods[at].label,
+            None => {
+                let (period, _) = self.closing.get(open)?;
+                self.periods[self.place(period)?].label.map(|label| label + every)
+            }
+        };
+        label.and_then(Label::new)
+    }
+
+    /// Opening checkpoints of the periods before the one that this hash opens (or would open), newest first.
+    pub fn before(&self, open: &HashText, most: usize) -> Vec<Checkpoint> {
+        let at = self.place(open).or_else(|| {
+            let (period, _) = self.closing.get(open)?;
+            self.place(period).map(|at| at + 1)
+        });
+        let before = self.periods[..at.unwrap_or(0)].iter().rev().take(most);
+        let opening =
+            |period: &Period| Checkpoint { hash: period.hash.clone(), label: period.label.and_then(Label::new) };
+        before.map(opening).collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! How much one peer may ask of us: token buckets on passed-in time.
+//!
+//! *Always holds:* a bucket never holds more than its burst; what was refused has cost nothing.
+
+/// Requests a second that one peer may make, and at once. A syncing peer needs about one for each MiB.
+const REQUESTS: Rate = Rate { per_second: 100, burst: 400 };
+/// Bytes a second that one peer may have, and at once: a fast link's worth. Beyond it the peer is told to come later.
+const BYTES: Rate = Rate { per_second: 64 << 20, burst: 256 << 20 };
+/// Gossip messages a second of one author: a head each batch of a busy network, and votes.
+const GOSSIP: Rate = Rate { per_second: 20, burst: 200 };
+
+/// How fast a bucket fills, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens a second.
+    pub per_second: u64,
+    /// Most tokens.
+    pub burst: u64,
+}
+
+/// A bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    rate: Rate,
+    /// Thousandths of tokens.
+    level: u64,
+    at: u64,
+}
+
+impl Bucket {
+    /// A full one.
+    pub fn new(rate: Rate, now: u64) -> Self {
+        Self { rate, level: rate.burst * 1_000, at: now }
+    }
+
+    /// Takes tokens, all or none. None: when they will be there, ms; never later than a full bucket.
+    pub fn take(&mut self, now: u64, tokens: u64) -> Result<(), u64> {
+        let filled = now.saturating_sub(self.at).saturating_mul(self.rate.per_second);
+        self.level = self.level.saturating_add(filled).min(self.rate.burst * 1_000);
+        self.at = self.at.max(now);
+        let cost = tokens.min(self.rate.burst) * 1_000;
+        match self.level.checked_sub(cost) {
+            Some(level) => {
+                self.level = level;
+                Ok(())
+            }
+            None => Err((cost - self.level).div_ceil(self.rate.per_second)),
+        }
+    }
+}
+
+/// What one peer may ask of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests.
+    pub requests: Bucket,
+    /// Bytes of answers.
+    pub bytes: Bucket,
+    /// Gossip messages.
+    pub gossip: Bucket,
+}
+
+impl Limits {
+    /// Of a peer that has just come.
+    pub fn new(now: u64) -> Self {
+        let bucket = |rate| Bucket::new(rate, now);
+        Self { requests: bucket(REQUESTS), bytes: bucket(BYTES), gossip: bucket(GOSSIP) }
+    }
+}

@@ -1,0 +1,147 @@
+//! Hands what the planner has checked to the core of a network, and says when it is there.
+//!
+//! *Always holds:* one supply after the other, in the order of the planner; a supply counts as taken when it is durable
+//! and the state shows it, so that the planner's next look at what is held sees it.
+
+use super::own::History;
+use super::sync::Supply;
+use super::sync::check::Checked;
+use crate::fork::record::Node;
+use crate::fork::supply::{
+    Order, SUPPLY_BATCHES, SUPPLY_BYTES, Start, SuppliedBatch, SuppliedPeriod, Supply as ToCore,
+};
+use crate::journal::packed;
+use honeygraph_protocols::batch::BatchId;
+use honeygraph_protocols::honeycomb::HashText;
+use std::collections::VecDeque;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Periods of which the last batch supplied is remembered: the next supply stands on one of them.
+const REMEMBERED: usize = 64;
+
+/// Why a supply was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplierError {
+    /// What the planner had checked is no batch to the core: they differ in a bound.
+    #[error("a batch that was checked is refused: {0}")]
+    Packed(#[from] packed::PackedError),
+    /// The core refused it.
+    #[error("the core refuses it: {0}")]
+    Refused(&'static str),
+    /// The core has stopped.
+    #[error("the core has stopped")]
+    Stopped,
+}
+
+/// Supplies one network.
+pub struct Supplier {
+    orders: mpsc::Sender<Order>,
+    applied: watch::Receiver<u64>,
+    last: VecDeque<Supplied>,
+}
+
+/// The last batch of a period that was supplied, and the hash that closes the period when it is whole.
+struct Supplied {
+    open: HashText,
+    batch: BatchId,
+    at: Option<Node>,
+    closed: Option<HashText>,
+}
+
+impl Supplier {
+    /// To this core.
+    pub fn new(orders: mpsc::Sender<Order>, applied: watch::Receiver<u64>) -> Self {
+        Self { orders, applied, last: VecDeque::new() }
+    }
+
+    /// Supplies these batches, which stand there ([`Supplier::start`]).
+    pub async fn supply(&mut self, supply: Supply, mut start: Start) -> Result<(), SupplierError> {
+        let Supply { open, label, period, batches, last, from, .. } = supply;
+        let close = period.filter(|_| last).map(|period| period.close_hash);
+        let (source, label) = (from.to_string(), label.map(|label| label.get()));
+        let mut parts = parts(batches).into_iter().peekable();
+        let mut version = 0;
+        while let Some(part) = parts.next() {
+            let Some(newest) = part.last().map(|newest| newest.id) else { continue };
+            let closed = close.clone().filter(|_| parts.peek().is_none());
+            let whole = closed.clone();
+            // Unpacking and hashing take a while.
+            let unpacked = move || part.into_iter().map(supplied).collect::<Result<Vec<_>, SupplierError>>();
+            let batches = tokio::task::spawn_blocking(unpacked).await.map_err(|_| SupplierError::Stopped)??;
+            let periods = vec![SuppliedPeriod { hash: open.clone(), label, batches, closed }];
+            let (reply, taken) = oneshot::channel();
+            let order = Order { supply: ToCore { source: source.clone(), start, periods }, reply };
+            self.orders.send(order).await.map_err(|_| SupplierError::Stopped)?;
+            let taken = taken.await.map_err(|_| SupplierError::Stopped)?;
+            if let Some(why) = taken.refused {
+                return Err(SupplierError::Refused(why));
+            }
+            version = taken.at.map_or(version, |at| at.version.max(version));
+            self.remember(Supplied { open: open.clone(), batch: newest, at: taken.at, closed: whole });
+            start = Start::Behind { period: open.clone(), batch: newest, at: taken.at };
+        }
+        let shown = self.applied.wait_for(|applied| *applied >= version).await;
+        shown.map(drop).map_err(|_| SupplierError::Stopped)
+    }
+
+    /// Where a supply stands, `here` being what is held. None: what it stands on is not here yet.
+    pub fn start(&self, supply: &Supply, here: &History) -> Option<Start> {
+        let (open, seq) = (&supply.open, supply.batches.first().map_or(0, |first| first.line.seq));
+        let behind = |period: &HashText| {
+            let supplied = self.last.iter().rev().find(|supplied| supplied.open == *period);
+            let (batch, at) = match supplied {
+                Some(supplied) => (supplied.batch, supplied.at),
+                None => here.last_of(period).map(|(batch, node, _)| (batch, Some(node)))?,
+            };
+            Some(Start::Behind { period: period.clone(), batch, at })
+        };
+        if seq > 0 {
+            return behind(open);
+        }
+        let before = match &supply.prev {
+            Some(prev) => behind(prev),
+            None => {
+                let closes = |supplied: &&Supplied| supplied.closed.as_ref() == Some(open);
+                self.last.iter().rev().find(closes).and_then(|supplied| behind(&supplied.open))
+            }
+        };
+        // A closed period of which nobody knows what was before it is where a history begins.
+        let begins = supply.period.is_some() && supply.prev.is_none();
+        before.or(if here.opens(open) { Some(Start::Held) } else { begins.then_some(Start::First) })
+    }
+
+    fn remember(&mut self, supplied: Supplied) {
+        self.last.retain(|held| held.open != supplied.open);
+        self.last.push_back(supplied);
+        if self.last.len() > REMEMBERED {
+            self.last.pop_front();
+        }
+    }
+}
+
+/// Cuts batches into what one order may hold.
+fn parts(batches: Vec<Checked>) -> Vec<Vec<Checked>> {
+    let mut parts: Vec<Vec<Checked>> = Vec::new();
+    let mut bytes = 0;
+    for batch in batches {
+        bytes += batch.bytes();
+        match parts.last_mut().filter(|part| part.len() < SUPPLY_BATCHES && bytes <= SUPPLY_BYTES) {
+            Some(part) => part.push(batch),
+            None => {
+                bytes = batch.bytes();
+                parts.push(vec![batch]);
+            }
+        }
+    }
+    parts
+}
+
+fn supplied(batch: Checked) -> Result<SuppliedBatch, SupplierError> {
+    let frames = batch.frames.into_iter().map(|frame| frame.bytes).collect();
+    Ok(SuppliedBatch {
+        seq: batch.line.seq,
+        label: batch.line.label.map(|label| label.get()),
+        marker: batch.line.marker,
+        ops: packed::frames(frames)?,
+    })
+}

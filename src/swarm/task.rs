@@ -1,0 +1,425 @@
+//! The swarm's task: tells the planners what it hears, and does what they want.
+//!
+//! Asks peers for their status now and then, hears heads by gossip and says our own, sends the planners' questions, and
+//! hands what they have checked to the cores. It has a thread of its own, because planners look at what they get.
+//!
+//! *Always holds:* a planner hears of every question that it asked, whatever becomes of the peer; what peers send is
+//! decoded within its bounds before anybody looks at it; gossip is passed on only when it is sound and new.
+
+use super::following::{Event, Following};
+use super::host::{AskError, Handle, Protocol, Rumour, Seen, Word};
+use super::peers::book::Consequence;
+use super::peers::limits::{Bucket, Limits};
+use super::peers::{Offence, PeerBook};
+use super::sync::message::AskId;
+use super::sync::{Effect, Failure, Input, Progress};
+use honeygraph_protocols::swarm::blocks::{Answer, Request};
+use honeygraph_protocols::swarm::heads::{self, Announced};
+use honeygraph_protocols::swarm::keys::PeerKey;
+use honeygraph_protocols::swarm::names::NetworkName;
+use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
+use honeygraph_protocols::swarm::wire::{Message, Refused};
+use libp2p::PeerId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+/// Events that wait: answers, mostly, and each was asked for.
+const EVENTS: usize = 256;
+/// Authors of heads that are remembered, so that an old word is not passed on as a new one.
+const AUTHORS: usize = 1_024;
+/// How often what is shown is made, and bans that have ended are lifted.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
+
+/// What the swarm shows of what it fetches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shown {
+    /// Progress of each network.
+    pub networks: BTreeMap<String, Progress>,
+    /// What is known of each connected peer.
+    pub peers: BTreeMap<PeerId, Known>,
+    /// Offences of peers since the start, by kind.
+    pub offences: BTreeMap<&'static str, u64>,
+}
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    /// How reliably it answers, 0 to 1.
+    pub reliability: f64,
+    /// Label of its head, by network.
+    pub heads: BTreeMap<String, Option<u64>>,
+}
+
+/// The task.
+pub struct Task {
+    handle: Handle,
+    networks: BTreeMap<NetworkName, Following>,
+    book: PeerBook,
+    /// Peers that the operator trusts.
+    trusted: BTreeSet<PeerKey>,
+    interval: Duration,
+    connected: BTreeSet<PeerKey>,
+    banned: BTreeSet<PeerKey>,
+    /// Peers whose status is on its way.
+    asking: BTreeSet<PeerKey>,
+    heads: BTreeMap<PeerKey, BTreeMap<String, Option<u64>>>,
+    authors: BTreeMap<(NetworkName, PeerId), u64>,
+    /// How much each connected peer may tell.
+    tellers: BTreeMap<PeerId, Bucket>,
+    events: mpsc::Sender<Event>,
+    shown: watch::Sender<Arc<Shown>>,
+}
+
+/// Where a network's heads are heard of.
+pub fn topics<'a>(networks: impl IntoIterator<Item = &'a NetworkName>) -> Vec<String> {
+    networks.into_iter().map(heads::topic).collect()
+}
+
+impl Task {
+    /// Follows these networks.
+    pub fn new(handle: Handle, trusted: BTreeSet<PeerKey>, interval: Duration) -> (Self, mpsc::Receiver<Event>) {
+        let (events, events_out) = mpsc::channel(EVENTS);
+        let task = Self {
+            handle,
+            networks: BTreeMap::new(),
+            book: PeerBook::default(),
+            trusted,
+            interval,
+            connected: BTreeSet::new(),
+            banned: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            heads: BTreeMap::new(),
+            authors: BTreeMap::new(),
+            tellers: BTreeMap::new(),
+            events,
+            shown: watch::Sender::default(),
+        };
+        (task, events_out)
+    }
+
+    /// One more network.
+    pub fn follow(&mut self, following: Following) {
+        self.networks.insert(following.network().clone(), following);
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> mpsc::Sender<Event> {
+        self.events.clone()
+    }
+
+    /// What it shows.
+    pub fn shown(&self) -> watch::Receiver<Arc<Shown>> {
+        self.shown.subscribe()
+    }
+
+    /// Runs until it is stopped.
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut rumours: mpsc::Receiver<Rumour>,
+        stop: CancellationToken,
+    ) {
+        let mut seen = self.handle.seen();
+        seen.mark_changed();
+        let mut ask = tokio::time::interval(self.interval);
+        let mut show = tokio::time::interval(SHOW_EVERY);
+        for timer in [&mut ask, &mut show] {
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        }
+        for network in self.networks.values() {
+            network.watch(self.events.clone());
+        }
+        loop {
+            let now = now_ms();
+            let wake = self.networks.values().filter_map(|network| network.planner.wake_at(now)).min();
+            let wake = wake.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = seen.changed() => {
+                    let seen = seen.borrow_and_update().clone();
+                    self.met(&seen);
+                    self.perform().await;
+                }
+                Some(event) = events.recv() => self.event(event).await,
+                Some(rumour) = rumours.recv() => self.rumour(rumour).await,
+                _ = ask.tick() => self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer)),
+                _ = show.tick() => self.show().await,
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    self.tell_all(|_| Some(Input::Tick)).await;
+                }
+            }
+        }
+    }
+
+    /// Who is connected has changed.
+    fn met(&mut self, seen: &Seen) {
+        let now = now_ms();
+        self.tellers.retain(|peer, _| seen.peers.contains_key(peer));
+        let answering = seen.peers.iter().filter(|(_, peer)| peer.answers);
+        let connected: BTreeSet<PeerKey> = answering.filter_map(|(peer, _)| key(peer)).collect();
+        let gone: Vec<PeerKey> = self.connected.difference(&connected).copied().collect();
+        let new: Vec<PeerKey> = connected.difference(&self.connected).copied().collect();
+        self.connected = connected;
+        for peer in gone {
+            self.book.connected(now, peer, false);
+            self.heads.remove(&peer);
+            self.each(|_| Some(Input::Gone(peer)));
+        }
+        for peer in new {
+            self.book.connected(now, peer, true);
+            let trusted = self.trusted.contains(&peer);
+            if trusted {
+                self.book.trust(now, peer, true);
+            }
+            self.each(|_| Some(Input::Connected(peer)));
+            self.each(|_| trusted.then_some(Input::Witness(peer, true)));
+            self.ask_status(peer);
+        }
+    }
+
+    /// Tells all planners something; what they want is done at the next event.
+    fn each(&mut self, input: impl Fn(&NetworkName) -> Option<Input>) {
+        let now = now_ms();
+        for (name, network) in &mut self.networks {
+            if let Some(input) = input(name) {
+                network.tell(now, input, &self.book);
+            }
+        }
+    }
+
+    async fn tell_all(&mut self, input: impl Fn(&NetworkName) -> Option<Input>) {
+        self.each(input);
+        self.perform().await;
+    }
+
+    async fn event(&mut self, event: Event) {
+        let now = now_ms();
+        match event {
+            Event::Status(peer, answer) => self.status(peer, answer),
+            Event::Answered { network, id, answer } => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    let input = match answer {
+                        Ok(answer) => Input::Answer(id, answer),
+                        Err(failure) => Input::Failed(id, failure),
+                    };
+                    network.tell(now, input, &self.book);
+                }
+            }
+            Event::Proven(network, period, verdict) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.tell(now, Input::Proven(period, verdict), &self.book);
+                }
+            }
+            Event::Taken(network, ticket) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.tell(now, Input::Taken(ticket), &self.book);
+                    network.moved(now, &self.book);
+                }
+            }
+            Event::Moved(network) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.moved(now, &self.book);
+                }
+            }
+        }
+        self.perform().await;
+        self.announce().await;
+    }
+
+    /// Does what the planners want.
+    async fn perform(&mut self) {
+        let mut effects = Vec::new();
+        for (name, network) in &mut self.networks {
+            effects.extend(network.effects.drain(..).map(|effect| (name.clone(), effect)));
+        }
+        let now = now_ms();
+        for (network, effect) in effects {
+            match effect {
+                Effect::Ask { id, peer, request } => self.ask(network, id, peer, &request),
+                Effect::Supply(supply) => {
+                    if let Some(network) = self.networks.get_mut(&network) {
+                        network.supply(*supply);
+                    }
+                }
+                Effect::Prove { period, batches, behind } => {
+                    if let Some(network) = self.networks.get(&network) {
+                        network.prove(*period, batches, behind, self.events.clone());
+                    }
+                }
+                Effect::Outcome { peer, good } => self.book.outcome(now, peer, good),
+                Effect::Penalty { peer, offence, what } => self.offended(peer, offence, &what).await,
+            }
+        }
+    }
+
+    async fn offended(&mut self, peer: PeerKey, offence: Offence, what: &str) {
+        warn!(%peer, offence = offence.word(), what, "a peer is at fault");
+        if matches!(self.book.offend(now_ms(), peer, offence), Consequence::Banned(_))
+            && let Some(id) = id(&peer)
+        {
+            warn!(%peer, "it is banned for a time");
+            self.banned.insert(peer);
+            self.handle.block(id, true).await;
+        }
+    }
+
+    fn ask(&self, network: NetworkName, id: AskId, peer: PeerKey, request: &Request) {
+        let (handle, events) = (self.handle.clone(), self.events.clone());
+        let bytes = request.encode();
+        tokio::spawn(async move {
+            let answer = match (self::id(&peer), bytes) {
+                (Some(peer), Some(bytes)) => match handle.ask(peer, Protocol::Blocks, bytes).await {
+                    Ok(bytes) => Answer::decode(&bytes).map(Box::new).map_err(|refused| undecodable(&refused)),
+                    Err(error) => Err(failed(error)),
+                },
+                _ => Err(Failure::Disconnected),
+            };
+            // A task that has ended wants no answers.
+            let _ = events.send(Event::Answered { network, id, answer }).await;
+        });
+    }
+
+    fn ask_status(&mut self, peer: PeerKey) {
+        let Some(id) = id(&peer) else { return };
+        if !self.asking.insert(peer) {
+            return;
+        }
+        let (handle, events) = (self.handle.clone(), self.events.clone());
+        let request = StatusRequest::default().encode().unwrap_or_default();
+        tokio::spawn(async move {
+            let answer = handle.ask(id, Protocol::Status, request).await.map_err(failed);
+            let answer = answer.and_then(|bytes| Status::decode(&bytes).map_err(|refused| undecodable(&refused)));
+            let _ = events.send(Event::Status(peer, answer)).await;
+        });
+    }
+
+    fn status(&mut self, peer: PeerKey, answer: Result<Status, Failure>) {
+        self.asking.remove(&peer);
+        let now = now_ms();
+        match answer {
+            Ok(status) => {
+                self.book.outcome(now, peer, true);
+                for status in status.networks.into_vec() {
+                    let head = status.head.as_ref().and_then(|head| head.period.label).map(|label| label.get());
+                    if let Some(network) = self.networks.get_mut(&status.network) {
+                        self.heads.entry(peer).or_default().insert(status.network.to_string(), head);
+                        network.tell(now, Input::Status(peer, Box::new(status)), &self.book);
+                    }
+                }
+            }
+            Err(Failure::Undecodable | Failure::Oversize) => {
+                self.book.offend(now, peer, Offence::Undecodable);
+            }
+            Err(Failure::Timeout | Failure::Disconnected) => self.book.outcome(now, peer, false),
+        }
+    }
+
+    /// A head by gossip.
+    async fn rumour(&mut self, rumour: Rumour) {
+        let now = now_ms();
+        let teller = self.tellers.entry(rumour.from).or_insert_with(|| Limits::new(now).gossip);
+        let word = match Announced::decode_canonical(&rumour.data) {
+            // It goes no further, and nobody pays: it may only have passed on what others said.
+            _ if teller.take(now, 1).is_err() => Word::Keep,
+            Ok(said) if heads::topic(&said.network) == rumour.topic => self.heard(&rumour, said),
+            Ok(_) | Err(_) => Word::Refuse,
+        };
+        if word == Word::Refuse
+            && let Some(from) = key(&rumour.from)
+        {
+            self.offended(from, Offence::Undecodable, "gossip that says nothing").await;
+        }
+        self.handle.judge(rumour.ticket, word).await;
+        self.perform().await;
+    }
+
+    fn heard(&mut self, rumour: &Rumour, said: Announced) -> Word {
+        let author = (said.network.clone(), rumour.author);
+        if self.authors.get(&author).is_some_and(|newest| *newest >= said.n) {
+            return Word::Keep;
+        }
+        if self.authors.len() >= AUTHORS && !self.authors.contains_key(&author) {
+            // Whoever said the oldest thing has probably left.
+            let oldest = self.authors.iter().min_by_key(|(_, n)| **n).map(|(author, _)| author.clone());
+            oldest.and_then(|oldest| self.authors.remove(&oldest));
+        }
+        self.authors.insert(author, said.n);
+        if let Some(peer) = key(&rumour.author).filter(|peer| self.connected.contains(peer))
+            && let Some(network) = self.networks.get_mut(&said.network)
+        {
+            let label = said.head.period.label.map(|label| label.get());
+            self.heads.entry(peer).or_default().insert(said.network.to_string(), label);
+            network.tell(now_ms(), Input::Head(peer, Box::new(said.head)), &self.book);
+        }
+        Word::Pass
+    }
+
+    /// Says where our heads stand, where they have moved.
+    async fn announce(&mut self) {
+        for (name, network) in &mut self.networks {
+            if let Some(said) = network.announcement(now_ms()).and_then(|said| said.encode()) {
+                self.handle.publish(heads::topic(name), said).await;
+            }
+        }
+    }
+
+    async fn show(&mut self) {
+        let now = now_ms();
+        let over: Vec<PeerKey> = self.banned.iter().filter(|peer| !self.book.is_banned(now, peer)).copied().collect();
+        for peer in over {
+            self.banned.remove(&peer);
+            if let Some(id) = id(&peer) {
+                self.handle.block(id, false).await;
+            }
+        }
+        let known = |peer: &PeerKey| {
+            let reliability = self.book.get(peer).map_or(1.0, |known| known.reliability.value(now));
+            let heads = self.heads.get(peer).cloned().unwrap_or_default();
+            Some((id(peer)?, Known { reliability, heads }))
+        };
+        let shown = Shown {
+            networks: self.networks.iter().map(|(name, of)| (name.to_string(), of.planner.progress(now))).collect(),
+            peers: self.connected.iter().filter_map(known).collect(),
+            offences: self.book.offences.iter().map(|(offence, count)| (offence.word(), *count)).collect(),
+        };
+        self.shown.send_if_modified(|held| {
+            let changed = **held != shown;
+            if changed {
+                *held = Arc::new(shown);
+            }
+            changed
+        });
+        self.announce().await;
+    }
+}
+
+/// A peer as the planners name it; none for a key of another kind, which no node of ours has.
+pub fn key(peer: &PeerId) -> Option<PeerKey> {
+    PeerKey::from_peer_id(&peer.to_bytes()).ok()
+}
+
+fn id(peer: &PeerKey) -> Option<PeerId> {
+    PeerId::from_bytes(&peer.peer_id()).ok()
+}
+
+fn failed(error: AskError) -> Failure {
+    match error {
+        AskError::Silent | AskError::Refused => Failure::Timeout,
+        AskError::Broken => Failure::Oversize,
+        AskError::Gone | AskError::Unspoken | AskError::Stopped => Failure::Disconnected,
+    }
+}
+
+fn undecodable(refused: &Refused) -> Failure {
+    debug!(%refused, "an answer is none");
+    Failure::Undecodable
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

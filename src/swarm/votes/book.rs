@@ -1,0 +1,309 @@
+//! The vote book of one network.
+//!
+//! *Always holds:* only what accounts of the electorate said through peers that they bound is kept, so strangers cost no
+//! memory; at most [`LABELS`] labels, the newest.
+
+use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::binding::Binding;
+use honeygraph_protocols::swarm::keys::{HiveKey, PeerKey};
+use honeygraph_protocols::swarm::names::{AccountName, Label, NetworkName};
+use honeygraph_protocols::swarm::status::Checkpoint;
+use honeygraph_protocols::swarm::votes::{Evidence, Said, Vote};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Labels remembered: two days of checkpoints.
+pub const LABELS: usize = 576;
+/// Accounts of an electorate; the runners of a network are some dozens.
+pub const ELECTORATE: usize = 1_024;
+/// Peers that one account may bind; the oldest binding makes room.
+pub const PEERS_OF_ACCOUNT: usize = 4;
+/// How long an account weighs nothing after evidence against it, ms.
+pub const SILENCED_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// What the book hears.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Who may vote: the configured list, else the runners of the state at the last confirmed checkpoint.
+    Electorate(BTreeSet<AccountName>),
+    /// The keys of an account of the electorate.
+    Keys(AccountName, BTreeSet<HiveKey>),
+    /// Somebody said something.
+    Said(Box<Said>),
+    /// The hash at this label, as the own feed has it and as it was recomputed here.
+    Own(Label, HashText),
+}
+
+/// What becomes of a message: whether it is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// New and right: passed on.
+    Accept,
+    /// Known, or nothing to us: not passed on, nobody pays.
+    Ignore,
+    /// Nobody signed it: whoever passed it on pays.
+    Reject,
+}
+
+/// What the book tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// More than half of the electorate vouches for this checkpoint: an anchor.
+    Confirmed(Checkpoint),
+    /// A peer voted twice: to be passed on.
+    Evidence(Box<Evidence>),
+    /// Two peers of one account disagree: its operator is to be told.
+    Disagrees(AccountName, Label),
+    /// More accounts vouch for another hash than for that of the own feed.
+    Minority {
+        /// Where.
+        label: Label,
+        /// What the own feed has.
+        own: HashText,
+        /// What they vouch for.
+        theirs: HashText,
+        /// How many accounts.
+        accounts: usize,
+    },
+}
+
+/// How many accounts it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// At least so many (`consensus.required`).
+    pub required: usize,
+    /// So many others may say otherwise before it is contested and nothing is confirmed (`consensus.tolerance`).
+    pub tolerance: usize,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { required: 2, tolerance: 1 }
+    }
+}
+
+/// The book.
+#[derive(Clone, Debug)]
+pub struct VoteBook {
+    network: NetworkName,
+    quorum: Quorum,
+    electorate: BTreeSet<AccountName>,
+    keys: BTreeMap<AccountName, BTreeSet<HiveKey>>,
+    /// By account and peer; checked against the account's keys when it is counted.
+    bindings: BTreeMap<AccountName, BTreeMap<PeerKey, (Binding, HiveKey)>>,
+    votes: BTreeMap<Label, BTreeMap<(AccountName, PeerKey), Vote>>,
+    silenced: BTreeMap<AccountName, u64>,
+    /// Peers that were seen to vote twice at a label: what more they say there is nothing new.
+    twofaced: BTreeMap<Label, BTreeSet<PeerKey>>,
+    own: BTreeMap<Label, HashText>,
+    confirmed: BTreeSet<Label>,
+    warned: BTreeSet<Label>,
+}
+
+impl VoteBook {
+    /// An empty book.
+    pub fn new(network: NetworkName, quorum: Quorum) -> Self {
+        Self {
+            network,
+            quorum,
+            electorate: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            silenced: BTreeMap::new(),
+            twofaced: BTreeMap::new(),
+            own: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
+            warned: BTreeSet::new(),
+        }
+    }
+
+    /// Takes something in.
+    pub fn on(&mut self, now: u64, input: Input, fx: &mut Vec<Effect>) -> Reception {
+        match input {
+            Input::Electorate(accounts) => {
+                self.electorate = accounts.into_iter().take(ELECTORATE).collect();
+                self.keys.retain(|account, _| self.electorate.contains(account));
+                self.bindings.retain(|account, _| self.electorate.contains(account));
+                self.count_all(now, fx);
+            }
+            Input::Keys(account, keys) => {
+                if self.electorate.contains(&account) {
+                    self.keys.insert(account, keys);
+                    self.count_all(now, fx);
+                }
+            }
+            Input::Own(label, hash) => {
+                self.own.insert(label, hash);
+                trim(&mut self.own);
+                self.count(now, label, fx);
+            }
+            Input::Said(said) => {
+                return match *said {
+                    Said::Vote(vote) => self.vote(now, vote, fx),
+                    Said::Binding(binding) => self.bind(now, binding, fx),
+                    Said::Evidence(evidence) => self.evidence(now, &evidence, fx),
+                };
+            }
+        }
+        Reception::Accept
+    }
+
+    fn bind(&mut self, now: u64, binding: Binding, fx: &mut Vec<Effect>) -> Reception {
+        if !self.electorate.contains(&binding.account) {
+            return Reception::Ignore;
+        }
+        let Some(signer) = binding.signer() else { return Reception::Reject };
+        // Keys that are not known yet may come; others than the account's own do not bind.
+        if self.keys.get(&binding.account).is_some_and(|keys| !keys.contains(&signer)) {
+            return Reception::Ignore;
+        }
+        let bound = self.bindings.entry(binding.account.clone()).or_default();
+        if bound.get(&binding.peer).is_some_and(|(held, _)| held.issued_ms >= binding.issued_ms) {
+            return Reception::Ignore;
+        }
+        bound.insert(binding.peer, (binding, signer));
+        if bound.len() > PEERS_OF_ACCOUNT {
+            let oldest = bound.iter().min_by_key(|(_, (held, _))| held.issued_ms).map(|(peer, _)| *peer);
+            oldest.and_then(|oldest| bound.remove(&oldest));
+        }
+        self.count_all(now, fx);
+        Reception::Accept
+    }
+
+    /// Whether an account of the electorate has bound this peer with one of its keys.
+    pub fn is_bound(&self, account: &AccountName, peer: &PeerKey) -> bool {
+        let Some((_, signer)) = self.bindings.get(account).and_then(|bound| bound.get(peer)) else { return false };
+        self.electorate.contains(account) && self.keys.get(account).is_some_and(|keys| keys.contains(signer))
+    }
+
+    /// Peers that an account of the electorate has bound: what they say of the open period is followed.
+    pub fn witnesses(&self) -> BTreeSet<PeerKey> {
+        let bound = self.bindings.iter().flat_map(|(account, peers)| peers.keys().map(move |peer| (account, peer)));
+        bound.filter(|(account, peer)| self.is_bound(account, peer)).map(|(_, peer)| *peer).collect()
+    }
+
+    fn vote(&mut self, now: u64, vote: Vote, fx: &mut Vec<Effect>) -> Reception {
+        // A vote that comes before its binding is said again later.
+        if vote.network != self.network || !self.is_bound(&vote.account, &vote.peer) {
+            return Reception::Ignore;
+        }
+        let oldest = self.votes.first_key_value().map(|(label, _)| *label);
+        if self.votes.len() >= LABELS && oldest.is_some_and(|oldest| vote.label < oldest) {
+            return Reception::Ignore;
+        }
+        if self.is_twofaced(vote.label, &vote.peer) {
+            return Reception::Ignore;
+        }
+        let key = (vote.account.clone(), vote.peer);
+        let held = self.votes.get(&vote.label).and_then(|votes| votes.get(&key)).cloned();
+        if held.as_ref().is_some_and(|held| held.close_hash == vote.close_hash) {
+            return Reception::Ignore;
+        }
+        if !vote.is_signed() {
+            return Reception::Reject;
+        }
+        let label = vote.label;
+        match held.and_then(|held| Evidence::new(held, vote.clone())) {
+            Some(evidence) => {
+                self.silence(now, &evidence);
+                fx.push(Effect::Evidence(Box::new(evidence)));
+            }
+            None => {
+                self.votes.entry(label).or_default().insert(key, vote);
+                trim(&mut self.votes);
+            }
+        }
+        self.count(now, label, fx);
+        Reception::Accept
+    }
+
+    fn evidence(&mut self, now: u64, evidence: &Evidence, fx: &mut Vec<Effect>) -> Reception {
+        let accounts = [&evidence.one.account, &evidence.other.account];
+        let concerns = |account: &&AccountName| self.is_bound(account, &evidence.one.peer);
+        if evidence.one.network != self.network || !accounts.iter().any(concerns) {
+            return Reception::Ignore;
+        }
+        if self.is_twofaced(evidence.one.label, &evidence.one.peer) {
+            return Reception::Ignore;
+        }
+        if !evidence.is_signed() {
+            return Reception::Reject;
+        }
+        self.silence(now, evidence);
+        self.count(now, evidence.one.label, fx);
+        Reception::Accept
+    }
+
+    fn is_twofaced(&self, label: Label, peer: &PeerKey) -> bool {
+        self.twofaced.get(&label).is_some_and(|peers| peers.contains(peer))
+    }
+
+    /// The accounts that bound this peer weigh nothing for a day: only those, for a peer can name any account.
+    fn silence(&mut self, now: u64, evidence: &Evidence) {
+        self.twofaced.entry(evidence.one.label).or_default().insert(evidence.one.peer);
+        trim(&mut self.twofaced);
+        for account in [&evidence.one.account, &evidence.other.account] {
+            if self.is_bound(account, &evidence.one.peer) {
+                self.silenced.insert(account.clone(), now.saturating_add(SILENCED_MS));
+            }
+        }
+    }
+
+    /// What the accounts of the electorate vouch for at a label: one hash each, and how many accounts. Those of whose
+    /// peers two disagree are left out.
+    pub fn tally(&self, now: u64, label: Label) -> BTreeMap<HashText, usize> {
+        let mut tally = BTreeMap::new();
+        for hash in self.said_at(now, label).into_values().filter(|hashes| hashes.len() == 1).flatten() {
+            *tally.entry(hash.clone()).or_default() += 1;
+        }
+        tally
+    }
+
+    fn said_at(&self, now: u64, label: Label) -> BTreeMap<&AccountName, BTreeSet<&HashText>> {
+        let mut said: BTreeMap<&AccountName, BTreeSet<&HashText>> = BTreeMap::new();
+        for ((account, peer), vote) in self.votes.get(&label).into_iter().flatten() {
+            let silenced = self.silenced.get(account).is_some_and(|until| *until > now);
+            if !silenced && self.is_bound(account, peer) {
+                said.entry(account).or_default().insert(&vote.close_hash);
+            }
+        }
+        said
+    }
+
+    fn count_all(&mut self, now: u64, fx: &mut Vec<Effect>) {
+        let labels: Vec<Label> = self.votes.keys().copied().collect();
+        labels.into_iter().for_each(|label| self.count(now, label, fx));
+    }
+
+    fn count(&mut self, now: u64, label: Label, fx: &mut Vec<Effect>) {
+        let torn: Vec<AccountName> = {
+            let said = self.said_at(now, label);
+            said.into_iter().filter(|(_, hashes)| hashes.len() > 1).map(|(account, _)| account.clone()).collect()
+        };
+        fx.extend(torn.into_iter().map(|account| Effect::Disagrees(account, label)));
+        let tally = self.tally(now, label);
+        let Some((hash, accounts)) = tally.iter().max_by_key(|(_, accounts)| **accounts) else { return };
+        let others: usize = tally.values().sum::<usize>() - accounts;
+        let enough = *accounts >= self.quorum.required && accounts * 2 > self.electorate.len();
+        if enough && others <= self.quorum.tolerance && self.confirmed.insert(label) {
+            while self.confirmed.len() > LABELS {
+                self.confirmed.pop_first();
+            }
+            fx.push(Effect::Confirmed(Checkpoint { hash: hash.clone(), label: Some(label) }));
+        }
+        let Some(own) = self.own.get(&label).filter(|own| *own != hash) else { return };
+        if *accounts > tally.get(own).copied().unwrap_or(0) && self.warned.insert(label) {
+            while self.warned.len() > LABELS {
+                self.warned.pop_first();
+            }
+            let (own, theirs, accounts) = (own.clone(), hash.clone(), *accounts);
+            fx.push(Effect::Minority { label, own, theirs, accounts });
+        }
+    }
+}
+
+fn trim<T>(of: &mut BTreeMap<Label, T>) {
+    while of.len() > LABELS {
+        of.pop_first();
+    }
+}

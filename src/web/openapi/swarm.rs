@@ -1,0 +1,95 @@
+//! What the routes of the swarm answer, field by field.
+//!
+//! *Always holds:* as in [`super::answers`].
+
+use super::answers::{by_name, flag, list, number, object, or_null, text, word};
+use serde_json::{Value, json};
+
+/// The schema of a route's answer.
+pub(super) fn answer(method: &str, route: &str) -> Value {
+    match (method, route) {
+        ("GET", "/api/sync/status") => status(),
+        ("GET", "/api/sync/peers") => list(peer()),
+        ("GET", "/api/sync/peers/status") => {
+            let peer = object(&[
+                ("url", text()),
+                ("status", word(&["connected"])),
+                ("lastSeen", text()),
+                ("lag", or_null(number())),
+            ]);
+            object(&[("peers", list(peer))])
+        }
+        ("GET", "/api/honeygraph-peers") => list(object(&[("id", text()), ("url", text())])),
+        ("GET", "/api/sync/gaps") => {
+            let gap = object(&[("start", number()), ("end", number()), ("size", number())]);
+            object(&[
+                ("network", text()),
+                ("fromBlock", or_null(number())),
+                ("toBlock", or_null(number())),
+                ("gaps", list(gap)),
+                ("totalMissing", number()),
+            ])
+        }
+        ("POST", "/api/sync/peers") => object(&[("success", flag()), ("peerId", or_null(text()))]),
+        _ => object(&[("success", flag()), ("totalPeers", number())]),
+    }
+}
+
+/// What `/api/status` says of the swarm.
+pub(super) fn brief() -> Value {
+    object(&[("peer", text()), ("peers", number()), ("networks", by_name(progress()))])
+}
+
+fn status() -> Value {
+    object(&[
+        ("network", text()),
+        ("peerId", text()),
+        ("addresses", list(text())),
+        ("isSyncing", flag()),
+        ("lastSyncBlock", or_null(number())),
+        ("peers", list(peer())),
+        ("progress", or_null(progress())),
+        ("offences", by_name(number())),
+        ("missing", list(number())),
+        ("available", flag()),
+        ("alone_since_ms", or_null(number())),
+        ("next_search_ms", number()),
+        ("sources", list(object(&[("source", text()), ("addresses?", number()), ("error?", text())]))),
+        ("remembered", number()),
+        ("trouble", or_null(text())),
+    ])
+}
+
+fn peer() -> Value {
+    object(&[
+        ("id", text()),
+        ("nodeId", text()),
+        ("url", text()),
+        ("version", or_null(text())),
+        ("isAlive", flag()),
+        ("health", word(&["healthy", "meeting point"])),
+        ("reliability", json!({ "type": "number", "minimum": 0, "maximum": 1 })),
+        ("heads", or_null(by_name(or_null(number())))),
+        ("lastSeen", text()),
+        ("outgoing", flag()),
+        ("connectedSince", text()),
+    ])
+}
+
+fn progress() -> Value {
+    let label = || or_null(number());
+    let offered = object(&[("hash", text()), ("label", label()), ("peers", number())]);
+    object(&[
+        ("phase", word(&["unanchored", "headers", "bodies", "synced"])),
+        ("from", label()),
+        ("to", label()),
+        ("missing", number()),
+        ("done", number()),
+        ("ops_per_s", number()),
+        ("eta_s", or_null(number())),
+        ("limit", word(&["nothing", "anchor", "peers", "retry", "network", "core"])),
+        ("asked", number()),
+        ("waiting", number()),
+        ("offered", list(offered)),
+    ])
+}

@@ -1,0 +1,338 @@
+//! A node becomes a replica from other nodes alone: one that is fed, others that have a first peer and a hash to trust.
+
+mod desk;
+
+use desk::{NETWORK, PERIODS, config, honeycomb, pace, told};
+use honeygraph::config::Config;
+use honeygraph::swarm::host::{AskError, Handle, Host, Protocol, Settings};
+use honeygraph::swarm::sync::check;
+use honeygraph_bootstrap::address;
+use honeygraph_bootstrap::source::Source;
+use honeygraph_bootstrap::transport::Line;
+use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, HeadersWanted, Request, Walk};
+use honeygraph_protocols::swarm::names::NetworkName;
+use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
+use honeygraph_protocols::swarm::wire::Message;
+use honeygraph_testnet::STILL;
+use honeygraph_testnet::api::Api;
+use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::held::Held;
+use honeygraph_testnet::honeycomb::live::Pace;
+use honeygraph_testnet::honeycomb::{Honeycomb, Profile};
+use honeygraph_testnet::local::LocalNode;
+use honeygraph_testnet::process::Launch;
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A node in the swarm, with these first peers.
+fn in_swarm(folder: &Path, peers: &[&LocalNode]) -> Config {
+    let mut config = config(folder, PERIODS);
+    config.swarm.enabled = true;
+    for address in peers.iter().flat_map(|peer| &peer.endpoints().swarm) {
+        config.swarm.sources.push(Source::parse(address).unwrap());
+        config.swarm.trusted.push(address.rsplit_once("/p2p/").unwrap().1.parse().unwrap());
+    }
+    config
+}
+
+/// Feeds a node, and gives its status when all of it is applied.
+fn fed(node: &LocalNode, honeycomb: Honeycomb, ops: u64) -> (Honeycomb, Value) {
+    let (honeycomb, report) = Feeding::start(honeycomb, pace(node, ops)).unwrap().finish();
+    assert!(report.complete && report.unacked == 0, "{report:?}");
+    (honeycomb, node.api().settled(NETWORK).unwrap())
+}
+
+fn trust(node: &LocalNode, hash: &Value) {
+    let order = json!({ "hash": hash, "reason": "seen elsewhere", "network": NETWORK });
+    node.api().post("/api/admin/trust", &order).unwrap();
+}
+
+/// Waits until a node's head stands there.
+fn reaches(node: &LocalNode, head: &Value) {
+    let api = node.api();
+    let there = api.wait(NETWORK, "the head", |status| (status["head"]["batch"] == head["batch"]).then_some(()));
+    if let Err(error) = there {
+        let swarm = api.json("/api/sync/status").unwrap();
+        panic!("{error}\n{}\n{swarm:#}", told(&api.status(NETWORK).unwrap()));
+    }
+}
+
+/// The batches of the head's history, and the whole state, are the same.
+fn assert_equal(one: &LocalNode, other: &LocalNode) {
+    let state = |node: &LocalNode| {
+        node.api().settled(NETWORK).unwrap();
+        node.api().leaves(NETWORK, "").unwrap()
+    };
+    assert!(state(one) == state(other), "the states differ");
+    let chain = |node: &LocalNode| {
+        let mut held = Held::new(NETWORK);
+        held.read_on(&node.config().data_dir).unwrap();
+        held.head_chain()
+    };
+    let (ours, theirs) = (chain(one), chain(other));
+    assert!(ours.len() > 100 && ours == theirs, "{} and {}", ours.len(), theirs.len());
+}
+
+fn verify(data: &Path) {
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_honeygraph")).arg("verify").arg("--data-dir").arg(data).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+/// Guards against: what was supplied counted as taken before the state showed it, and was fetched again for ever.
+#[test]
+fn a_newcomer_with_a_peer_and_a_hash_becomes_equal_and_catches_up() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let slowly = Pace { rate: 3000.0, ..pace(&source, 5000) };
+    let feeding = Feeding::start(honeycomb(Profile::Published, 31, PERIODS, &[]), slowly).unwrap();
+    let half = |status: &Value| (status["head"]["opening_label"].as_u64()? >= 300).then(|| status.clone());
+    let status = source.api().wait(NETWORK, "half of it", half).unwrap();
+    let newcomer = LocalNode::start(in_swarm(other.path(), &[&source])).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    let label = status["head"]["opening_label"].as_u64();
+    // Up to the checkpoint: what came behind it may be closed by now, and then it has a hash of its own to be trusted.
+    let there =
+        |status: &Value| (status["head"]["opening_label"].as_u64().map(|at| at + desk::EVERY) >= label).then_some(());
+    newcomer.api().wait(NETWORK, "what was there when it came", there).unwrap();
+
+    // Away for a while.
+    let config = newcomer.config().clone();
+    newcomer.stop().unwrap();
+    let (_, report) = feeding.finish();
+    assert!(report.complete && report.unacked == 0, "{report:?}");
+    let status = source.api().settled(NETWORK).unwrap();
+    let newcomer = LocalNode::start(config).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    reaches(&newcomer, &status["head"]);
+    assert_equal(&source, &newcomer);
+    let data = newcomer.config().data_dir.clone();
+    let peers = newcomer.api().json("/api/honeygraph-peers").unwrap();
+    assert_eq!(peers.as_array().unwrap().len(), 1, "{peers}");
+    newcomer.stop().unwrap();
+    verify(&data);
+    source.stop().unwrap();
+}
+
+/// Deaths in the middle of a fetch.
+const KILLS: usize = 4;
+
+/// A real process that is killed while it fetches goes on where it was.
+#[test]
+fn a_newcomer_that_is_killed_in_the_middle_ends_equal() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 34, PERIODS, &[]), 12_000);
+    let peer = source.endpoints().swarm[0].clone();
+    let data = other.path().join("data");
+    let launch = Launch::new(env!("CARGO_BIN_EXE_honeygraph"), &data)
+        .arg("--config")
+        .arg(one.path().join("honeygraph.toml").display().to_string())
+        .env("SYNC_ENABLED", "true")
+        .env("SYNC_INTERVAL", "200")
+        .env("HONEYGRAPH_SWARM_TRUSTED", peer.rsplit_once("/p2p/").unwrap().1)
+        .env("PEERS", peer);
+    let mut seen = 0;
+    for life in 0..=KILLS {
+        let mut node = launch.start().unwrap();
+        let api = Api::new(&node.endpoints.api);
+        if life == 0 {
+            let order = json!({ "hash": status["head"]["period"], "reason": "seen elsewhere", "network": NETWORK });
+            node.post("/api/admin/trust", &order).unwrap();
+        }
+        let there = |told: &Value| told["head"]["batch"] == status["head"]["batch"];
+        // A death as soon as something more is durable; the last life goes on to the end.
+        let further = |told: &Value| there(told) || (life < KILLS && told["durable"].as_u64() > Some(seen));
+        let told = api.wait(NETWORK, "more", |told| further(told).then(|| told.clone())).unwrap();
+        seen = told["durable"].as_u64().unwrap();
+        if life < KILLS {
+            node.process.kill();
+        } else {
+            let state = api.settled(NETWORK).and_then(|_| api.leaves(NETWORK, "")).unwrap();
+            assert!(state == source.api().leaves(NETWORK, "").unwrap(), "the states differ");
+            assert!(node.process.stop().unwrap().success());
+        }
+    }
+    let chain = |data: &Path| {
+        let mut held = Held::new(NETWORK);
+        held.read_on(data).unwrap();
+        held.head_chain()
+    };
+    assert!(chain(&data) == chain(&source.config().data_dir));
+    verify(&data);
+    source.stop().unwrap();
+}
+
+/// Without an anchor a node follows nobody, and says what there is to trust.
+#[test]
+fn a_node_that_trusts_nothing_follows_nobody() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 32, PERIODS, &[]), 3000);
+    let mut config = in_swarm(other.path(), &[&source]);
+    config.swarm.trusted.clear();
+    let stranger = LocalNode::start(config).unwrap();
+    let offered = stranger.api().wait(NETWORK, "an offer", |_| {
+        let swarm = stranger.api().json(&format!("/api/sync/status?network={NETWORK}")).ok()?;
+        (!swarm["progress"]["offered"].as_array()?.is_empty()).then_some(swarm["progress"].clone())
+    });
+    let offered = offered.unwrap();
+    assert_eq!(offered["phase"], "unanchored", "{offered}");
+    assert_eq!(stranger.api().status(NETWORK).unwrap()["head"], Value::Null);
+    trust(&stranger, &offered["offered"][0]["hash"]);
+    let label = offered["offered"][0]["label"].as_u64().unwrap();
+    assert!(Some(label) <= status["head"]["opening_label"].as_u64());
+    let reached = stranger.api().wait(NETWORK, "the offered checkpoint", |status| {
+        (status["head"]["label"].as_u64()? + desk::EVERY >= label).then_some(())
+    });
+    reached.unwrap();
+    stranger.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// A port that is taken, or a swarm that cannot start, is said and stops nobody: the node takes feeds and answers.
+#[test]
+fn a_node_without_its_port_or_its_swarm_runs_and_says_so() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    for (listen, key, why) in [(busy.as_str(), None, "cannot listen"), ("/ip4/127.0.0.1/tcp/0", Some("none"), "start")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = in_swarm(folder.path(), &[]);
+        config.swarm.listen = vec![listen.parse().unwrap()];
+        config.swarm.pre_shared_key = key.map(|key| folder.path().join(key));
+        let node = LocalNode::start(config).unwrap();
+        let health = node.api().json("/health").unwrap();
+        assert_eq!(health["swarm"]["status"], "degraded", "{health}");
+        assert!(health["swarm"]["reason"].as_str().unwrap().contains(why), "{health}");
+        let (_, status) = fed(&node, honeycomb(Profile::Published, 35, PERIODS, &[]), 300);
+        assert_eq!(status["lsn"], status["applied"]);
+        node.stop().unwrap();
+    }
+}
+
+/// Guards against: a node that cannot serve, and does not end, because its swarm goes on.
+#[test]
+fn a_node_without_its_api_port_ends_with_its_swarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = in_swarm(folder.path(), &[]);
+    config.api_listen = taken.local_addr().unwrap();
+    let (ended, heard) = mpsc::sync_channel(1);
+    std::thread::spawn(move || ended.send(LocalNode::start(config).map(drop).is_err()));
+    assert_eq!(heard.recv_timeout(STILL), Ok(true));
+}
+
+/// A peer that speaks the protocols itself.
+struct Peer {
+    handle: Handle,
+    node: PeerId,
+    _stop: DropGuard,
+}
+
+impl Peer {
+    async fn of(node: &LocalNode) -> Self {
+        let line = Line { key: Keypair::generate_ed25519(), pre_shared: None, neighbourhood: Default::default() };
+        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+        let (announce, topics, mdns) = (Vec::new(), Vec::new(), false);
+        let settings = Settings { line, listen, announce, manners: Default::default(), mdns, topics };
+        let (mut host, handle, _) = Host::new(settings).unwrap();
+        host.listen().await;
+        let stop = CancellationToken::new();
+        tokio::spawn(host.run(stop.clone()));
+        let addresses: Vec<Multiaddr> = node.endpoints().swarm.iter().map(|at| at.parse().unwrap()).collect();
+        let node = address::peer(&addresses[0]).unwrap();
+        handle.dial(addresses).await;
+        let mut seen = handle.seen();
+        seen.wait_for(|seen| seen.peers.get(&node).is_some_and(|peer| peer.answers)).await.unwrap();
+        Self { handle, node, _stop: stop.drop_guard() }
+    }
+
+    async fn raw(&self, protocol: Protocol, bytes: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        self.handle.ask(self.node, protocol, bytes).await
+    }
+
+    async fn ask(&self, request: &Request) -> Answer {
+        let answer = self.raw(Protocol::Blocks, request.encode().unwrap()).await.unwrap();
+        Answer::decode(&answer).unwrap()
+    }
+}
+
+fn headers(network: &str, from: &Value, walk: Walk, most: u16) -> Request {
+    let from = HashText::new(from.as_str().unwrap()).unwrap();
+    Request::Headers(HeadersWanted { network: NetworkName::new(network).unwrap(), from, walk, most })
+}
+
+/// What a node serves proves itself, and nothing that is asked stops it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_proves_itself_and_hostile_questions_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = in_swarm(folder.path(), &[]);
+    let (node, status) = tokio::task::spawn_blocking(move || {
+        let node = LocalNode::start(start).unwrap();
+        let (_, status) = fed(&node, honeycomb(Profile::Published, 33, PERIODS, &[]), 3000);
+        (node, status)
+    })
+    .await
+    .unwrap();
+    let peer = Peer::of(&node).await;
+    let newest = status["head"]["period"].clone();
+
+    let told = peer.raw(Protocol::Status, StatusRequest::default().encode().unwrap()).await.unwrap();
+    let told = Status::decode(&told).unwrap();
+    let desk = told.networks.iter().find(|network| network.network.as_str() == NETWORK).unwrap();
+    assert_eq!(desk.head.as_ref().unwrap().batch.to_string(), status["head"]["batch"]);
+    let held = &desk.held[0];
+
+    let Answer::Headers(back) = peer.ask(&headers(NETWORK, &newest, Walk::Back, 256)).await else { panic!("headers") };
+    let network = NetworkName::new(NETWORK).unwrap();
+    let from = HashText::new(newest.as_str().unwrap()).unwrap();
+    check::walk_back(&network, &from, None, &back).unwrap();
+    assert!(back.len() > 10 && back.last().unwrap().prev.is_none(), "{}", back.len());
+    assert_eq!((&held.from.hash, held.periods as usize), (&back.last().unwrap().open_hash, back.len()));
+    assert_eq!(held.to.hash, back[0].open_hash);
+    let oldest = json!(back.last().unwrap().open_hash.as_str());
+    let Answer::Headers(forward) = peer.ask(&headers(NETWORK, &oldest, Walk::Forward, 256)).await else {
+        panic!("headers")
+    };
+    assert!(forward.iter().rev().eq(back.iter()));
+    for header in back.iter() {
+        let (network, open, period) = (network.clone(), header.open_hash.clone(), header.id());
+        let wanted = BatchesWanted { network, open, period, from: 0, skip: 0, to: u64::MAX };
+        let Answer::Batches(batches) = peer.ask(&Request::Batches(wanted)).await else { panic!("{header:?}") };
+        check::period(header, batches.into_vec()).unwrap();
+    }
+
+    let strange = HashText::new("QmNobodyHasThis").unwrap();
+    let [first, second] = [&back[0], &back[1]];
+    let other = |open: &HashText, period| {
+        let (network, open) = (network.clone(), open.clone());
+        Request::Batches(BatchesWanted { network, open, period, from: 0, skip: u32::MAX, to: u64::MAX })
+    };
+    for nothing in [
+        headers("moon_", &newest, Walk::Back, 1),
+        headers(NETWORK, &json!("QmNobodyHasThis"), Walk::Back, u16::MAX),
+        // Guards against: a period was served to whoever named another one's id.
+        other(&first.open_hash, second.id()),
+        other(&strange, first.id()),
+    ] {
+        assert_eq!(peer.ask(&nothing).await, Answer::NotHeld, "{nothing:?}");
+    }
+    // Passed over all there is: nothing more, and no fault.
+    assert!(matches!(peer.ask(&other(&first.open_hash, first.id())).await, Answer::Batches(_)));
+    for bytes in [vec![], vec![0xff; 1024], b"GET / HTTP/1.1".to_vec()] {
+        for protocol in [Protocol::Status, Protocol::Blocks] {
+            let answer = peer.raw(protocol, bytes.clone()).await;
+            assert!(protocol == Protocol::Status && bytes.is_empty() || answer.is_err(), "{protocol:?} {bytes:?}");
+        }
+    }
+    assert_eq!(peer.ask(&headers(NETWORK, &newest, Walk::Back, 256)).await, Answer::Headers(back));
+    tokio::task::spawn_blocking(move || node.stop().unwrap()).await.unwrap();
+}
