@@ -242,6 +242,12 @@ async fn hand_on(
         if here.refresh(&held.state.snapshot()).is_err() {
             return;
         }
+        if supplier.is_late(&supply, &here) {
+            if events.send(Event::Taken(held.network.clone(), supply.ticket)).await.is_err() {
+                return;
+            }
+            continue;
+        }
         let Some(start) = supplier.start(&supply, &here) else {
             waiting.push_back(supply);
             continue;

@@ -116,6 +116,11 @@ impl History {
         self.by_hash.contains_key(hash)
     }
 
+    /// Whether this hash opens a period here after which another one came.
+    pub fn is_past(&self, open: &HashText) -> bool {
+        self.place(open).is_some_and(|at| at + 1 < self.periods.len())
+    }
+
     /// The last batch here of the period that this hash opens, with its place in the tree and the place after it.
     pub fn last_of(&self, open: &HashText) -> Option<(BatchId, Node, u64)> {
         self.place(open).map(|at| self.periods[at].last)

@@ -84,6 +84,14 @@ impl Supplier {
         shown.map(drop).map_err(|_| SupplierError::Stopped)
     }
 
+    /// Whether batches of an open period come too late: it was supplied as a whole, or left behind, meanwhile.
+    ///
+    /// Failed once: such a supply took the place of the whole period, and what came next found nothing to stand on.
+    pub fn is_late(&self, supply: &Supply, here: &History) -> bool {
+        let whole = |supplied: &Supplied| supplied.open == supply.open && supplied.closed.is_some();
+        supply.period.is_none() && (here.is_past(&supply.open) || self.last.iter().any(whole))
+    }
+
     /// Where a supply stands, `here` being what is held. None: what it stands on is not here yet.
     pub fn start(&self, supply: &Supply, here: &History) -> Option<Start> {
         let (open, seq) = (&supply.open, supply.batches.first().map_or(0, |first| first.line.seq));
