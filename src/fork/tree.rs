@@ -160,8 +160,10 @@ pub struct Tree {
 
 impl Tree {
     /// Whether nothing was ever chained.
+    ///
+    /// A branch may be there already: a node that died between its birth and its first batch begins again.
     pub fn is_empty(&self) -> bool {
-        self.branches.is_empty()
+        self.periods.is_empty()
     }
 
     /// Number for the next branch.

@@ -363,3 +363,19 @@ fn what_stands_on_a_period_that_differs_stays() {
     stage.bare(1, "701:B 4 y=1; 5 W");
     assert_eq!(stage.chain().last().unwrap(), "0:B/4+1W*");
 }
+
+/// Failed once, for ever: the branch was there, so the same beginning was another one.
+#[test]
+fn a_first_supply_goes_on_after_a_death_between_its_branch_and_its_batch() {
+    let mut stage = Stage::new();
+    stage.supply(Start::First, &["601:A 0 h=A W b=1 W"]);
+    let born = stage.records.iter().position(|(_, record)| matches!(record, Record::Branch(_))).unwrap();
+    stage.records.truncate(born + 1);
+    stage.restart();
+    assert_eq!(stage.chain().len(), 0);
+    let (known, refused) = (0, None);
+    let done = stage.supplied(Start::First, &["601:A 0 h=A W b=1 W"]);
+    assert_eq!((done.0, done.2), (known, refused));
+    assert_eq!(stage.chain().len(), 2);
+    assert!(stage.core.ledger().head.is_some());
+}
