@@ -4,11 +4,13 @@
 mod desk;
 
 use desk::{NETWORK, PERIODS, config, honeycomb, pace};
+use honeygraph_bootstrap::identity;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::held::Held;
 use honeygraph_testnet::honeycomb::Profile;
 use honeygraph_testnet::honeycomb::live::Pace;
 use honeygraph_testnet::local::LocalNode;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -29,6 +31,8 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     };
     enough(1500);
     let (data, file) = (node.config().data_dir.clone(), folder.path().join("backup.tar.zst"));
+    let key = |data: &Path| data.join("swarm/key");
+    let peer = identity::peer_id(&identity::load_or_make(&key(&data)).unwrap());
     let durable = node.api().status(NETWORK).unwrap()["durable"].as_u64().unwrap();
     let made = run(&data, &["backup", "create", file.to_str().unwrap(), "--json"]);
     assert!(made.status.success(), "{made:?}");
@@ -45,6 +49,10 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     let done = run(&restored, &["backup", "restore", file.to_str().unwrap()]);
     assert!(done.status.success(), "{done:?}");
     assert_eq!(run(&restored, &["backup", "restore", file.to_str().unwrap()]).status.code(), Some(5), "not empty");
+    // Failed once: a restored node was a stranger to its peers.
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(&key(&restored))), (0o600, 0o600));
+    assert_eq!(identity::peer_id(&identity::load(&key(&restored)).unwrap().unwrap()), peer);
     let (mut ours, mut theirs) = (Held::new(NETWORK), Held::new(NETWORK));
     ours.read_on(&data).unwrap();
     theirs.read_on(&restored).unwrap();
@@ -71,6 +79,7 @@ fn a_damaged_backup_leaves_nothing_behind() {
     Feeding::start(honeycomb(Profile::Published, 22, PERIODS, &[]), pace(&node, 800)).unwrap().finish();
     let data = node.config().data_dir.clone();
     node.stop().unwrap();
+    identity::load_or_make(&data.join("swarm/key")).unwrap();
     let file = folder.path().join("backup.tar.zst");
     assert!(run(&data, &["backup", "create", file.to_str().unwrap()]).status.success());
     let whole = std::fs::read(&file).unwrap();
@@ -85,6 +94,7 @@ fn a_damaged_backup_leaves_nothing_behind() {
         let restored = folder.path().join(format!("restored{nth}"));
         let done = run(&restored, &["backup", "restore", file.to_str().unwrap()]);
         assert!(!done.status.success(), "{nth}");
-        assert!(!restored.join("journal").exists(), "{nth}: {done:?}");
+        let left = ["journal", "swarm"].map(|part| restored.join(part).exists());
+        assert_eq!(left, [false, false], "{nth}: {done:?}");
     }
 }

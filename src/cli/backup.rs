@@ -4,20 +4,21 @@
 //! journal/<network>/<segment>   its records up to one of them
 //! journal/<network>/first       and floor: where it begins, when that is not record 1
 //! base/<network>/<cid>.json     the base, if there is one
+//! swarm/key                     who this node is to others, if it has ever taken part
 //! honeygraph.toml               the settings, if they come from a file
 //! manifest.json                 last: what is in it, with the blake3 of each file
 //! ```
 //!
 //! A zstd-packed tar. The state is not in it: it is made again from the journal.
 //!
-//! *Always holds:* the file is whole or not there; a restore takes nothing whose hash is not the manifest's, and writes
+//! *Always holds:* the file is whole or not there, and its owner's alone, as is the key in it; a restore takes nothing whose hash is not the manifest's, and writes
 //! into an empty data folder only.
 
 use super::exit::{Code, Failure, Outcome};
 use super::print;
 use super::progress::Progress;
 use crate::config::Target;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, swarm_key};
 use crate::fork::record::Lsn;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::extents::extents;
@@ -26,8 +27,9 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -35,6 +37,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const VERSION: u32 = 1;
 /// Name of the last entry.
 const MANIFEST: &str = "manifest.json";
+/// The node's key.
+const KEY: &str = "swarm/key";
 /// Largest manifest read, in bytes: a name and a hash for each segment of 64 MiB.
 const MANIFEST_BYTES: u64 = 16 << 20;
 /// zstd level: bodies are packed already; what packs well are zeros and chain records.
@@ -123,7 +127,7 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
         return Err(Failure::new(Code::NotFound, format!("{}: no journal here", folder.display())));
     }
     let io = at(part);
-    let packed = zstd::Encoder::new(File::create_new(part).map_err(&io)?, LEVEL).map_err(&io)?;
+    let packed = zstd::Encoder::new(private(part).map_err(&io)?, LEVEL).map_err(&io)?;
     let mut archive = Archive { tar: tar::Builder::new(packed), manifest: Manifest::new() };
     for network in &networks {
         // What is acknowledged before this moment is in it.
@@ -144,6 +148,10 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
             archive.file(&format!("base/{network}"), &path, None)?;
         }
     }
+    let key = swarm_key(folder);
+    if key.exists() {
+        archive.named(KEY, &key, None)?;
+    }
     if let Some(path) = settings {
         archive.named("honeygraph.toml", path, None)?;
     }
@@ -153,6 +161,11 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
     let packed = tar.into_inner().map_err(&io)?;
     packed.finish().map_err(&io)?.sync_all().map_err(&io)?;
     Ok(manifest)
+}
+
+/// A new file that only its owner reads and writes.
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Networks that have a journal in a folder that a node may have locked.
@@ -242,7 +255,7 @@ fn restore(file: &Path, target: &Target, as_json: bool) -> Outcome {
     let unpacked = unpack(file, folder);
     if let Err(failure) = unpacked {
         // Half a journal must not be taken for one.
-        for part in ["journal", "base"] {
+        for part in ["journal", "base", "swarm"] {
             let _ = std::fs::remove_dir_all(folder.join(part));
         }
         let _ = std::fs::remove_file(folder.join("honeygraph.toml"));
@@ -276,7 +289,8 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
             continue;
         }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let ours = name == "honeygraph.toml" || name.starts_with("journal/") || name.starts_with("base/");
+        let ours =
+            name == KEY || name == "honeygraph.toml" || name.starts_with("journal/") || name.starts_with("base/");
         if !plain || !ours || found.contains_key(&name) || !entry.header().entry_type().is_file() {
             return Err(Failure::new(Code::Damaged, format!("{name:?} has no place in a backup")));
         }
@@ -284,7 +298,7 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
         let io = at(&to);
         std::fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(&io)?;
         let mut hashed = Hashed { inner: entry, hasher: blake3::Hasher::new(), bytes: 0 };
-        let mut out = File::create_new(&to).map_err(&io)?;
+        let mut out = if name == KEY { private(&to) } else { File::create_new(&to) }.map_err(&io)?;
         io::copy(&mut hashed, &mut out).map_err(at(file))?;
         out.sync_all().map_err(&io)?;
         found.insert(name, (hashed.bytes, hashed.hasher.finalize().to_hex().to_string()));
