@@ -296,8 +296,10 @@ impl Lane {
         let strays = match &self.here {
             Some(here) => {
                 let falls = item.index.zip(self.last).is_some_and(|(index, last)| index < last);
-                let other = here.label.is_some_and(|own| own != label && here.old_label != Some(label));
-                !falls && self.armed.is_none() && other
+                let other = |own| own != label && here.old_label != Some(label);
+                // What a lane was joined in may begin with a marker of the period before.
+                let strays = |own| other(own) && (here.opened || own > label);
+                !falls && self.armed.is_none() && here.label.is_some_and(strays)
             }
             None => false,
         };

@@ -126,3 +126,14 @@ fn fork_start_at_a_round_block_has_its_label_as_sent() {
     stage.bare(1, "12344:A 0 a=1; 1 W");
     assert_eq!(stage.status().periods[0].block_num, Some(12_300));
 }
+
+/// Failed once: a marker of the period before, with which a socket happened to begin, made its lane a seed client's.
+#[test]
+fn a_socket_that_begins_with_a_marker_of_the_period_before_stays_in_honeycomb_numbering() {
+    let mut stage = begun();
+    stage.gone(1);
+    stage.open(2, Some(0));
+    stage.bare(2, "601:A 0 W; 1 x=1");
+    stage.bare(2, "701:B 2 c=1; 3 W");
+    assert_eq!(stage.status().lanes[0].numbering, "honeycomb");
+}
