@@ -57,3 +57,14 @@ fn a_calm_one_ends_by_itself() {
     assert_eq!((ran.status.code(), said.matches("is its own").count()), (Some(0), 1), "{said}");
     assert!(said.contains(" 0 lost") && !said.contains("twin"), "{said}");
 }
+
+/// Failed once: what came of an open period took the place of the whole period, and the others stopped behind it.
+#[test]
+fn nodes_that_nobody_feeds_end_equal() {
+    let ran = Command::new(env!("CARGO_BIN_EXE_honeygraph-testnet"))
+        .args(["up", "--calm", "--nodes", "3", "--rate", "2000", "--for", "5"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!((ran.status.code(), said.matches("its state is the first one's").count()), (Some(0), 2), "{said}");
+}
