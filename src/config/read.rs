@@ -284,7 +284,7 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
             alert_days: count("journal.alert_days"),
             every: EVERY,
         },
-        segment_bytes: crate::journal::SEGMENT_BYTES,
+        segment_bytes: count("journal.segment_kib") << 10,
         log_format: if text("log.format") == "json" { Format::Json } else { Format::Text },
         log_level: text("log.level").to_owned(),
         fork: ForkLimits {
@@ -328,6 +328,7 @@ mod tests {
         assert_eq!(config.fork.retention, Duration::from_secs(3600));
         assert_eq!(config.fork.operation_buffer, 10_000);
         assert_eq!(config.node_id, None);
+        assert_eq!(config.segment_bytes, crate::journal::SEGMENT_BYTES);
         assert!(config.notes.is_empty());
     }
 

@@ -133,6 +133,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "days until the disk or the budget is full at which `/health` is degraded",
     },
     Setting {
+        key: "journal.segment_kib",
+        flag: "journal-segment-kib",
+        env: &[("HONEYGRAPH_JOURNAL_SEGMENT_KIB", Whole)],
+        default: "65536",
+        kind: Kind::Count(64, 1 << 20),
+        about: "KiB of a file of the journal; retention frees room by whole files",
+    },
+    Setting {
         key: "ipfs.gateways",
         flag: "ipfs-gateways",
         env: &[("IPFS_GATEWAYS", Whole)],
