@@ -2,7 +2,9 @@
 //!
 //! A batch is *verified* when the checkpoint that closed its period was recomputed to its announced hash and nothing
 //! before it on its history differed since the last verified root. It is *final* when it lies behind a checkpoint that is
-//! verified and that something else vouches for: a pin of the operator, honeycomb's own consensus, the operator's feed.
+//! verified and that something else vouches for (a pin of the operator, honeycomb's own consensus, the operator's feed),
+//! and nothing in between breaks the links: a delta names the hashes of its day and its root, but what a root stands on is
+//! in its state alone.
 //!
 //! *Always holds:* entries of a branch are in the order of the batches that opened the next period; what is known of a
 //! branch's past is its own entries and its parents' up to the cut; bounded, the oldest are forgotten first, and what is
@@ -64,6 +66,33 @@ enum Short {
     Verified,
     Unverifiable,
     Mismatch,
+    /// A root of which not every key is known.
+    UnprovenRoot,
+}
+
+impl Short {
+    fn of(proof: &Proof) -> Self {
+        match proof.outcome {
+            Outcome::Verified => Self::Verified,
+            Outcome::Unverifiable(_) if proof.root => Self::UnprovenRoot,
+            Outcome::Unverifiable(_) => Self::Unverifiable,
+            Outcome::Mismatch { .. } => Self::Mismatch,
+        }
+    }
+
+    /// Its place among the counts.
+    fn count(self) -> usize {
+        match self {
+            Self::Verified => 0,
+            Self::Unverifiable | Self::UnprovenRoot => 1,
+            Self::Mismatch => 2,
+        }
+    }
+
+    /// Whether a checkpoint behind it says nothing of what lies before it.
+    fn parts(self) -> bool {
+        matches!(self, Self::Mismatch | Self::UnprovenRoot)
+    }
 }
 
 /// A confirmed checkpoint.
@@ -91,7 +120,7 @@ impl Confirmed {
 pub struct Standing {
     /// The checkpoint that closed its period is verified, and nothing before it differs.
     pub verified: bool,
-    /// A confirmed checkpoint lies behind it.
+    /// A confirmed checkpoint lies behind it, and nothing parts the two.
     pub confirmed: Option<Anchor>,
     /// Block of the checkpoint that differed here, or before and since the last verified root.
     pub mismatch: Option<u64>,
@@ -130,18 +159,19 @@ impl Proofs {
         let before = self.before(links, proof.by.version.saturating_sub(1));
         let (tainted, verified_at) = before.map_or((None, None), |entry| (entry.mismatch, entry.verified_at));
         let label = proof.label;
-        let (outcome, mismatch, verified_at) = match proof.outcome {
-            Outcome::Verified => (Short::Verified, tainted.filter(|_| !proof.root), label),
-            Outcome::Unverifiable(_) => (Short::Unverifiable, tainted, verified_at),
-            Outcome::Mismatch { .. } => (Short::Mismatch, label.or(Some(0)), verified_at),
+        let outcome = Short::of(proof);
+        let (mismatch, verified_at) = match outcome {
+            Short::Verified => (tainted.filter(|_| !proof.root), label),
+            Short::Unverifiable | Short::UnprovenRoot => (tainted, verified_at),
+            Short::Mismatch => (label.or(Some(0)), verified_at),
         };
-        self.counts[outcome as usize] += 1;
+        self.counts[outcome.count()] += 1;
         let entry = Entry { upto: proof.by.version, hash: proof.hash.clone(), label, outcome, mismatch, verified_at };
         let entries = self.branches.entry(proof.by.branch).or_default();
         let at = entries.partition_point(|held| held.upto < entry.upto);
         match entries.get_mut(at).filter(|held| held.upto == entry.upto) {
             Some(held) => {
-                self.counts[held.outcome as usize] -= 1;
+                self.counts[held.outcome.count()] -= 1;
                 *held = entry;
                 // Who vouched for it vouches again below, if it is still verified.
                 if let Some(confirmed) = self.confirmed.get_mut(&proof.by.branch) {
@@ -242,7 +272,7 @@ impl Proofs {
         let confirmed = self.confirmed(links).map(|(_, confirmed)| confirmed);
         Standing {
             verified,
-            confirmed: confirmed.filter(|confirmed| verified && batch.version < confirmed.upto).map(Confirmed::by),
+            confirmed: if verified { self.anchor(&links[..=own], batch.version) } else { None },
             mismatch: newest.and_then(|entry| entry.mismatch),
             verified_at: match closing {
                 Some(entry) if verified => entry.label,
@@ -250,6 +280,22 @@ impl Proofs {
             },
             confirmed_at: confirmed.and_then(|confirmed| confirmed.label),
         }
+    }
+
+    /// Who vouches for what stands at a version of the last of these links: the newest confirmed checkpoint behind it that
+    /// no checkpoint parts from it.
+    fn anchor(&self, links: &[Node], version: Lsn) -> Option<Anchor> {
+        let parted = links.iter().rev().find_map(|link| {
+            let entries = self.branches.get(&link.branch)?;
+            let behind = entries.iter().skip(entries.partition_point(|entry| entry.upto <= version));
+            behind.take_while(|entry| entry.upto <= link.version).find(|entry| entry.outcome.parts())
+        });
+        let parted = parted.map_or(Lsn::MAX, |entry| entry.upto);
+        links.iter().find_map(|link| {
+            let upto = link.version.min(parted - 1);
+            let confirmed = self.confirmed.get(&link.branch)?.range(..=upto).next_back();
+            confirmed.filter(|(upto, _)| **upto > version).map(|(_, confirmed)| confirmed.by())
+        })
     }
 
     /// The newest confirmed checkpoint of a history, and the batch that opened the next period.
@@ -380,6 +426,35 @@ mod tests {
         let anchors = |proofs: &Proofs| [5, 15, 25, 35, 45].map(|v| proofs.standing(&links, node(0, v)).confirmed);
         proofs.confirm(&links, &hash("Qm301"), Anchor::Consensus);
         assert_eq!(anchors(&proofs), [None; 5], "nobody verified that one");
+    /// Planted: any confirmed checkpoint makes final what lies before it (nothing in the third day says what the first one
+    /// was, so whoever feeds could have made it up).
+    #[test]
+    fn what_an_unproven_root_or_a_mismatch_parts_from_an_anchor_is_not_final() {
+        let links = [node(0, 99)];
+        let anchors = |words: &str, hashes: &[&str]| {
+            let mut proofs = line(words);
+            hashes.iter().for_each(|text| proofs.confirm(&links, &hash(text), Anchor::Feed));
+            let at = |version| proofs.standing(&links, node(0, version)).confirmed.is_some();
+            [5, 15, 25, 35, 45].map(at).map(u8::from)
+        };
+        assert_eq!(anchors("vvUvv", &["Qm501"]), [0, 0, 0, 1, 1], "parted by the root");
+        assert_eq!(anchors("vvUvv", &["Qm201", "Qm501"]), [1, 1, 0, 1, 1], "vouched for on either side");
+        assert_eq!(anchors("vvVvv", &["Qm501"]), [1; 5], "a root that is proven leads on");
+        assert_eq!(anchors("vvuvv", &["Qm501"]), [1, 1, 0, 1, 1], "a delta is named by those after it");
+        assert_eq!(anchors("vmVvv", &["Qm501"]), [0, 0, 1, 1, 1]);
+        assert_eq!(anchors("vmVvv", &["Qm101"]), [1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_fork_is_parted_by_what_lies_between_on_either_side_of_the_cut() {
+        let mut proofs = line("vvUv");
+        let by = node(1, 60);
+        let links = [by, node(0, 33)];
+        proofs.proven(&links, &proof(by, 501, 'v'), |hash| hash.as_str() == "Qm501");
+        let at = |node| proofs.standing(&links, node).confirmed.is_some();
+        assert!(at(node(0, 33)) && at(node(1, 55)) && !at(node(0, 15)));
+    }
+
         proofs.confirm(&links, &hash("Qm201"), Anchor::Feed);
         let feed = Some(Anchor::Feed);
         assert_eq!(anchors(&proofs), [feed, feed, None, None, None]);
