@@ -15,6 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where a running node listens.
@@ -111,6 +112,11 @@ impl DataDir {
         self.path.join("found").join(network)
     }
 
+    /// File of a state that honeycomb says it has, and that no root has proven yet.
+    pub fn claimed_state(&self, network: &str) -> PathBuf {
+        claimed_state(&self.path, network)
+    }
+
     /// File with the key by which other nodes know this one.
     pub fn swarm_key(&self) -> PathBuf {
         swarm_key(&self.path)
@@ -190,6 +196,29 @@ impl DataDir {
 /// The file that says where a node listens.
 pub fn endpoints_path(data_dir: &Path) -> PathBuf {
     data_dir.join("endpoints.json")
+}
+
+/// File with an account's word for this node.
+pub fn swarm_binding(data_dir: &Path) -> PathBuf {
+    data_dir.join("swarm/binding.json")
+}
+
+/// Replaces a file, or makes it: whole, and durable when this returns.
+pub fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".tmp");
+    let mut written = File::create(&fresh)?;
+    written.write_all(bytes)?;
+    written.sync_all()?;
+    std::fs::rename(&fresh, file)?;
+    File::open(folder)?.sync_all()
+}
+
+/// File of a state that honeycomb says it has, in a data folder on which a node may run.
+pub fn claimed_state(data_dir: &Path, network: &str) -> PathBuf {
+    data_dir.join("claimed").join(format!("{network}.json"))
 }
 
 /// The file with the key by which other nodes know this one.

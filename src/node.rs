@@ -27,6 +27,7 @@ use crate::projection::base::{self, Base, BaseError};
 use crate::projection::open;
 use crate::projection::state::{State, StateError};
 use crate::projection::task::ProjectionError;
+use crate::proof::claimed::Claim;
 use crate::proof::fill::Filler;
 use crate::proof::gateway::{GatewayError, Gateways};
 use crate::proof::source;
@@ -414,7 +415,8 @@ impl Storage {
             checkpoint_every: network.checkpoint_every,
         };
         let found = Some(data.found_base(&name)).filter(|_| base.is_none());
-        self.start_prover(network, &core, &reading, base)?;
+        let claim = found.clone().map(|found| Claim { file: data.claimed_state(&name), found });
+        self.start_prover(network, &core, &reading, base, claim)?;
         self.start_filler(network, &reading, supplies.clone(), found)?;
         let (floor, floor_seen) = watch::channel(0);
         let keeping = Keeping {
@@ -473,6 +475,7 @@ impl Storage {
         core: &CoreTask,
         reading: &Networked,
         base: Option<HashText>,
+        claim: Option<Claim>,
     ) -> Result<(), NodeError> {
         let prover = Prover {
             network: network.name.clone(),
@@ -483,6 +486,7 @@ impl Storage {
             gateways: Gateways::new(&self.gateways).map_err(NodeError::Gateways)?,
             ask_at: None,
             base,
+            claim,
             stop: self.stops.1.clone(),
         };
         let (network, applied) = (network.name.clone(), reading.applied.clone());

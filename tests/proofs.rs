@@ -194,3 +194,44 @@ fn a_base_makes_a_late_replica_complete() {
     let (code, said) = command(&data, &["verify"]);
     assert_eq!(code, 0, "{said}");
 }
+
+/// What honeycomb says of its state is worth nothing until a root proves it: one leaf too many, and none does.
+#[test]
+fn a_state_that_honeycomb_gave_is_the_base_once_a_root_proves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = LocalNode::start(config(folder.path(), PERIODS)).unwrap();
+    let (honeycomb, _) = proven(&node, honeycomb(Profile::Published, 8, PERIODS, &[]), 1500);
+    let data = node.config().data_dir.clone();
+    let closes = honeycomb.truth().periods.iter().filter_map(|period| period.close.as_ref());
+    let document = String::from_utf8(closes.filter(|close| close.root).next_back().unwrap().document.clone()).unwrap();
+    let state = document.split_once(',').and_then(|(_, state)| state.strip_suffix(']')).unwrap();
+    let give = |answer: String| {
+        let file = folder.path().join("state.json");
+        std::fs::write(&file, answer).unwrap();
+        command(&data, &["base", "import", file.to_str().unwrap(), "--state"])
+    };
+    assert_eq!(give(state.to_owned()).0, 5, "no answer of GET /state");
+    let (code, said) = give(format!(r#"{{"node":"x","state":{{"!":1,{}}}"#, &state[1..]));
+    assert!(code == 0 && said.contains("worth nothing"), "{said}");
+    // What feeds next is another process.
+    let again = |mut honeycomb: Honeycomb| {
+        honeycomb.restart(0);
+        proven(&node, honeycomb, 1200)
+    };
+    let (honeycomb, status) = again(honeycomb);
+    let roots = |status: &Value| checked(status).iter().filter(|checked| checked.1 == "root").count();
+    let (tried, found) = (roots(&status), data.join("found").join(NETWORK));
+    assert!(tried > 1 && !found.exists(), "{tried}");
+    assert_eq!(give(format!(r#"{{"state":{state}}}"#)).0, 0);
+    let (honeycomb, _) = again(honeycomb);
+    let head = "/api/query/head?network=desk_";
+    assert_eq!(node.api().json(head).unwrap()["complete"], false, "at the next start");
+    assert_eq!(std::fs::read_dir(&found).unwrap().count(), 1);
+    let node = node.restart().unwrap();
+    node.api().settled(NETWORK).unwrap();
+    assert_eq!(node.api().json(head).unwrap()["complete"], true);
+    let truth = honeycomb.truth();
+    let all = truth.leaves_after(truth.periods.len() as u64 - 1, usize::MAX).unwrap();
+    assert!(node.api().leaves(NETWORK, "").unwrap() == desk::shown(&all), "the whole state");
+    node.stop().unwrap();
+}

@@ -1,15 +1,16 @@
 //! `honeygraph base`: what a network's state was before this replica's history.
 //!
-//! *Always holds:* nothing runs on the folder meanwhile (its lock is held); a document is checked before the one in force
-//! is replaced.
+//! *Always holds:* nothing runs on the folder while a base is taken (its lock is held); a document is checked before the
+//! one in force is replaced.
 
 use super::exit::{Code, Failure, Outcome};
 use super::print;
 use crate::config::Target;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
 use crate::journal::disk::real::RealDisk;
 use crate::journal::trim::beginning;
 use crate::projection::base::{self, Base, BaseError, Imported, MAX_BYTES};
+use crate::proof::claimed::{self, ClaimError};
 use crate::proof::gateway::GatewayError;
 use crate::proof::source::{self, SourceError};
 use clap::builder::NonEmptyStringValueParser;
@@ -19,7 +20,8 @@ use serde_json::json;
 /// `honeygraph base ...`
 #[derive(Debug, Subcommand)]
 pub enum BaseCommand {
-    /// Take a root document as the network's base; the next start rebuilds the state on it
+    /// Take a root document as the network's base, the next start rebuilds the state on it; with --state lay aside what
+    /// honeycomb's GET /state says until a daily root proves it (a node may run)
     Import(Import),
     /// The base in force of each network (or of --network)
     Show,
@@ -34,12 +36,25 @@ pub struct Import {
     /// CID that the document must have; a CID as the source says it already
     #[arg(long, value_name = "CID")]
     hash: Option<String>,
+    /// The source is honeycomb's `GET /state`, which proves nothing by itself
+    #[arg(long, conflicts_with = "hash")]
+    state: bool,
 }
 
 impl From<BaseError> for Failure {
     fn from(error: BaseError) -> Self {
         let code = match error {
             BaseError::Io { .. } => Code::Failed,
+            _ => Code::Refused,
+        };
+        Failure::new(code, error)
+    }
+}
+
+impl From<ClaimError> for Failure {
+    fn from(error: ClaimError) -> Self {
+        let code = match error {
+            ClaimError::Io { .. } => Code::Failed,
             _ => Code::Refused,
         };
         Failure::new(code, error)
@@ -70,6 +85,7 @@ impl From<SourceError> for Failure {
 /// Runs the command.
 pub fn run(command: &BaseCommand, target: &Target, as_json: bool) -> Outcome {
     match command {
+        BaseCommand::Import(order) if order.state => claim(order, target, as_json),
         BaseCommand::Import(order) => import(order, target, as_json),
         BaseCommand::Show => show(target, as_json),
     }
@@ -77,9 +93,7 @@ pub fn run(command: &BaseCommand, target: &Target, as_json: bool) -> Outcome {
 
 fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let folder = DataDir::create(&target.data_dir)?;
-    let Some(network) = &target.network else {
-        return Err(Failure::new(Code::Usage, "say which network it is the base of: --network"));
-    };
+    let network = named(target)?;
     let begins = beginning(&RealDisk, folder.path(), network)?;
     if begins.first > 1 {
         let message = format!(
@@ -96,6 +110,26 @@ fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let Imported { hash, label, leaves, bytes } = &taken;
     print::line(&format!("{network}: base {hash} of checkpoint {label}, {leaves} leaves, {bytes} bytes"))?;
     print::line("the next start rebuilds the state on it, where a history has a period that this hash opened")
+}
+
+/// Lays a state aside that a root may prove.
+fn claim(order: &Import, target: &Target, as_json: bool) -> Outcome {
+    let network = named(target)?;
+    if !target.data_dir.is_dir() {
+        return Err(DataDirError::Missing(target.data_dir.clone()).into());
+    }
+    let (answer, _) = fetch(order, target)?;
+    let leaves = claimed::keep(&target.data_dir, network, &answer)?;
+    if as_json {
+        return print::json(&json!({ "network": network, "leaves": leaves, "proven": false }));
+    }
+    print::line(&format!("{network}: {leaves} leaves, worth nothing until a daily root proves them"))?;
+    print::line("then they become the base of the network at the next start")
+}
+
+fn named(target: &Target) -> Result<&String, Failure> {
+    let none = || Failure::new(Code::Usage, "say which network it is the base of: --network");
+    target.network.as_ref().ok_or_else(none)
 }
 
 /// The document, and the CID that it must have.

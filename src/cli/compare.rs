@@ -8,10 +8,9 @@ use super::exit::{Code, Failure, Outcome};
 use super::remote::{Remote, encode};
 use super::{client, print};
 use crate::projection::base::MAX_BYTES;
+use crate::proof::claimed::{self, ClaimError};
 use crate::proof::gateway::Gateways;
 use clap::Args;
-use honeygraph_protocols::json;
-use honeygraph_protocols::op::{Effect, EffectReader};
 use honeygraph_protocols::path::{self, Segment};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -30,13 +29,6 @@ pub struct Compare {
     /// Differences shown
     #[arg(long, default_value_t = 20)]
     limit: usize,
-}
-
-/// `GET /state` of honeycomb.
-#[derive(Deserialize)]
-struct Theirs<'a> {
-    #[serde(borrow)]
-    state: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -101,19 +93,10 @@ fn display(key: &[u8]) -> String {
 }
 
 /// Leaves by encoded path. Number segments print as text in honeycomb's document, so ours are compared by their text.
-fn leaves_of(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, String>, String> {
-    let theirs: Theirs = serde_json::from_slice(bytes).map_err(|error| format!("not {{\"state\": ...}}: {error}"))?;
-    // Printed by whatever serves it: numbers and strings are brought into our form.
-    let value = json::parse(theirs.state.get().as_bytes()).map_err(|error| error.to_string())?;
-    let mut text = Vec::new();
-    value.write_canonical(&mut text);
-    let mut leaves = BTreeMap::new();
-    let read = EffectReader::default().state(&text, |effect| {
-        if let Effect::Put(path, text) = effect {
-            leaves.insert(path.to_vec(), String::from_utf8_lossy(text).into_owned());
-        }
-    });
-    read.map(|()| leaves).map_err(|error| error.to_string())
+fn leaves_of(answer: &[u8]) -> Result<BTreeMap<Vec<u8>, String>, ClaimError> {
+    let leaves = claimed::leaves(&claimed::state_text(answer)?)?;
+    let text = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
+    Ok(leaves.into_iter().map(|(path, leaf)| (path, text(leaf))).collect())
 }
 
 /// Our leaves at the head, page by page of one point, with that point's batch and label.

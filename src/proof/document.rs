@@ -82,6 +82,9 @@ pub struct Documents<'a> {
     pub stop: &'a CancellationToken,
 }
 
+/// Doubt of a root of whose state not every key is known.
+pub const NO_BASE: &str = "no_base";
+
 /// Doubts that the document itself would settle.
 pub const SETTLED_BY_DOCUMENT: [&str; 3] = ["root_unknown", "previous_root_unknown", "label_unknown"];
 
@@ -161,7 +164,7 @@ impl Documents<'_> {
 
     fn root(&self, at: &Batch, label: u64, hash: &HashText) -> Result<Outcome, DocumentError> {
         if !self.snapshot.complete(self.network, at)? {
-            return Ok(doubt("no_base"));
+            return Ok(doubt(NO_BASE));
         }
         let view = match self.snapshot.view(at.node) {
             Err(StateError::Gone(_)) => return Ok(doubt("not_kept")),
@@ -301,7 +304,7 @@ impl Documents<'_> {
         Ok(hash.as_str().and_then(HashText::new))
     }
 
-    fn look_for_stop(&self, nth: usize) -> Result<(), DocumentError> {
+    pub(super) fn look_for_stop(&self, nth: usize) -> Result<(), DocumentError> {
         let stops = nth.is_multiple_of(STOP_EVERY) && self.stop.is_cancelled();
         if stops { Err(DocumentError::Stopped) } else { Ok(()) }
     }

@@ -7,6 +7,7 @@
 //! *Always holds:* nothing here changes the chain or the state; a doubt is `unverifiable` with its reason, and only a
 //! document that was made from everything it needs is a mismatch.
 
+pub mod claimed;
 pub mod document;
 pub mod fill;
 pub mod gateway;

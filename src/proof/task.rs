@@ -3,7 +3,8 @@
 //! *Always holds:* it goes on behind the last proof that is durable; it reads nothing that the state has not applied; it
 //! gives way to the threads that take ops in.
 
-use super::document::{Checkpoint, DocumentError, Documents, Learned, SETTLED_BY_DOCUMENT};
+use super::claimed::Claim;
+use super::document::{Checkpoint, DocumentError, Documents, Learned, NO_BASE, SETTLED_BY_DOCUMENT};
 use super::gateway::Gateways;
 use crate::fork::admin::Admin;
 use crate::fork::proofs::Proofs;
@@ -68,6 +69,8 @@ pub struct Prover {
     pub ask_at: Option<Instant>,
     /// Hash of the base that the state stands on.
     pub base: Option<HashText>,
+    /// What honeycomb says of the state, where there is no base.
+    pub claim: Option<Claim>,
 }
 
 impl Prover {
@@ -149,6 +152,12 @@ impl Prover {
             && let Some(document) = self.fetch(&checkpoint).await
         {
             checked.outcome = documents.check_with(&at, &checkpoint, &document, learned)?;
+        }
+        if checked.outcome == Outcome::Unverifiable(NO_BASE.to_owned())
+            && let Some(claim) = &self.claim
+            && claim.try_on(&documents, &at, &checkpoint)?
+        {
+            self.claim = None;
         }
         Ok(Some(Proof {
             at: prev,
