@@ -182,5 +182,6 @@ fn fields(record: &Record) -> serde_json::Result<Value> {
         Record::Proof(record) => serde_json::to_value(record),
         Record::Trust(record) => serde_json::to_value(record),
         Record::Rebased(record) => serde_json::to_value(record),
+        Record::Agreed(record) => serde_json::to_value(record),
     }
 }

@@ -5,6 +5,7 @@
 
 mod backup;
 mod base;
+mod bind;
 mod client;
 mod compare;
 mod config;
@@ -111,6 +112,8 @@ enum Command {
     /// Who this node is to others
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Let an account of Hive say that this node votes for it
+    Bind(bind::Bind),
     /// Print every setting with its value and its origin
     Config(NodeFlags),
 }
@@ -127,6 +130,7 @@ impl Command {
                 | Command::Base(_)
                 | Command::Backup(_)
                 | Command::Key(_)
+                | Command::Bind(_)
                 | Command::Replay(_)
         )
     }
@@ -202,6 +206,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Base(command) => base::run(&command, &target(&common)?, common.json),
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
         Command::Key(command) => key::run(&command, &target(&common)?, common.json),
+        Command::Bind(order) => bind::run(&order, &target(&common)?, common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
         Command::Replay(order) => {
             let data_dir = target(&common)?.data_dir;
@@ -270,6 +275,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Base(_)
             | Command::Backup(_)
             | Command::Key(_)
+            | Command::Bind(_)
             | Command::Replay(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")

@@ -4,8 +4,12 @@
 
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
+use honeygraph_protocols::swarm::names::AccountName;
 use libp2p::PeerId;
 use std::net::SocketAddr;
+
+/// Most accounts of an electorate.
+const ELECTORATE: usize = 1_024;
 
 /// How a value reads and what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub enum Kind {
     Peers(usize),
     /// At most so many ids of peers, separated by commas.
     PeerIds(usize),
+    /// At most so many accounts of Hive, separated by commas.
+    Accounts(usize),
     /// Text of at most this many bytes, printable; empty is "not set".
     Text(usize),
 }
@@ -245,6 +251,38 @@ pub const SETTINGS: &[Setting] = &[
         about: "whether others can reach this node: `auto` finds out, `no` asks a relay",
     },
     Setting {
+        key: "swarm.electorate",
+        flag: "swarm-electorate",
+        env: &[("HONEYGRAPH_ELECTORATE", Whole)],
+        default: "",
+        kind: Kind::Accounts(ELECTORATE),
+        about: "accounts whose votes count, separated by commas; none: the runners in the state at the newest confirmed checkpoint",
+    },
+    Setting {
+        key: "swarm.account_keys",
+        flag: "swarm-account-keys",
+        env: &[("HONEYGRAPH_ACCOUNT_KEYS", Whole)],
+        default: "",
+        kind: Kind::Text(1_024),
+        about: "file with keys of accounts, `{\"account\":{\"active\":[\"STM…\"]}}`, beside those in the state (`authorities`)",
+    },
+    Setting {
+        key: "swarm.consensus_required",
+        flag: "swarm-consensus-required",
+        env: &[("HONEYGRAPH_CONSENSUS_REQUIRED", Whole)],
+        default: "2",
+        kind: Kind::Count(1, ELECTORATE as u64),
+        about: "accounts it takes at least, beside more than half of the electorate, to confirm a checkpoint",
+    },
+    Setting {
+        key: "swarm.consensus_tolerance",
+        flag: "swarm-consensus-tolerance",
+        env: &[("HONEYGRAPH_CONSENSUS_TOLERANCE", Whole)],
+        default: "1",
+        kind: Kind::Count(0, ELECTORATE as u64),
+        about: "accounts that may vouch for another hash before a checkpoint is contested and nothing is confirmed",
+    },
+    Setting {
         key: "swarm.relay",
         flag: "swarm-relay",
         env: &[("HONEYGRAPH_SWARM_RELAY", Whole)],
@@ -396,6 +434,10 @@ impl Setting {
                     Err(format!("up to {most} addresses http(s)://host, separated by commas"))
                 }
             }
+            Kind::Accounts(most) => each(text, most, |text| match AccountName::new(text) {
+                Some(_) => Ok(()),
+                None => Err("accounts of Hive, such as alice, separated by commas".into()),
+            }),
             Kind::Addresses(most) => each(text, most, |text| address::parse(text).map(drop).map_err(|e| e.to_string())),
             Kind::Peers(most) => each(text, most, |text| Source::parse(text).map(drop)),
             Kind::PeerIds(most) => each(text, most, |text| match text.parse::<PeerId>() {

@@ -3,7 +3,9 @@
 use super::read::Resolved;
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
+use honeygraph_protocols::swarm::names::AccountName;
 use libp2p::{Multiaddr, PeerId};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +22,12 @@ pub struct SwarmConfig {
     pub sources: Vec<Source>,
     /// Peers that the operator trusts.
     pub trusted: Vec<PeerId>,
+    /// Accounts whose votes count; empty: the runners of the state.
+    pub electorate: BTreeSet<AccountName>,
+    /// File with keys of accounts.
+    pub account_keys: Option<PathBuf>,
+    /// Accounts it takes, and accounts that may say otherwise.
+    pub consensus: (usize, usize),
     /// Between two looks at what peers hold.
     pub interval: Duration,
     /// Whether others can reach it, when the operator says.
@@ -42,6 +50,7 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
     let parts = |key| super::urls(text(key));
     let addresses = |key| parts(key).filter_map(|text| address::parse(text).ok()).collect();
     let peers = |key| parts(key).filter_map(|text| text.parse().ok()).collect::<Vec<PeerId>>();
+    let count = |key| resolved.count(key) as usize;
     let mut sources: Vec<Source> = parts("swarm.peers").filter_map(|text| Source::parse(text).ok()).collect();
     let domain = text("swarm.discovery_domain");
     if !domain.is_empty() {
@@ -57,6 +66,9 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
         announce: addresses("swarm.announce"),
         sources,
         trusted: peers("swarm.trusted"),
+        electorate: parts("swarm.electorate").filter_map(AccountName::new).collect(),
+        account_keys: Some(text("swarm.account_keys")).filter(|file| !file.is_empty()).map(PathBuf::from),
+        consensus: (count("swarm.consensus_required"), count("swarm.consensus_tolerance")),
         interval: Duration::from_millis(resolved.count("swarm.interval_ms")),
         reachable: match text("swarm.reachable") {
             "yes" => Some(true),

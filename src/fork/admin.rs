@@ -7,6 +7,7 @@ use super::status::{TipStatus, Walked};
 use honeygraph_protocols::batch::BatchId;
 use honeygraph_protocols::honeycomb::HashText;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Orders waiting for a core: an operator types them, so few.
@@ -86,6 +87,24 @@ pub enum Admin {
         /// Its hash.
         base: Option<HashText>,
         /// When it is durable.
+        reply: Reply<()>,
+    },
+    /// More than half of the electorate vouches for a checkpoint (from the node itself).
+    Agreed {
+        /// Its hash.
+        hash: HashText,
+        /// How many accounts.
+        accounts: usize,
+        /// Of how many.
+        of: usize,
+        /// When it is durable: whether it is confirmed now.
+        reply: Reply<bool>,
+    },
+    /// So many accounts of the electorate vouch for these checkpoints (from the node itself).
+    Vouched {
+        /// Accounts by hash.
+        vouched: BTreeMap<HashText, usize>,
+        /// When it is taken.
         reply: Reply<()>,
     },
     /// A checkpoint was recomputed (from the node itself).

@@ -121,6 +121,11 @@ impl Ledger {
                 Arc::make_mut(&mut self.proofs).trust(&histories, trust);
             }
             Record::Rebased(rebased) => Arc::make_mut(&mut self.proofs).rebased(rebased),
+            Record::Agreed(agreed) => {
+                let histories = self.histories();
+                let proofs = Arc::make_mut(&mut self.proofs);
+                histories.iter().for_each(|links| proofs.confirm(links, &agreed.hash, Anchor::Consensus));
+            }
         }
     }
 
@@ -273,7 +278,7 @@ impl Ledger {
     }
 
     /// Every live history, as its links.
-    fn histories(&self) -> Vec<Vec<Node>> {
+    pub(super) fn histories(&self) -> Vec<Vec<Node>> {
         let tips = self.tree.live().map(|(branch, state)| Node { branch, version: state.tip });
         tips.map(|tip| self.tree.links(tip)).collect()
     }

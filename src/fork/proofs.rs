@@ -311,6 +311,13 @@ impl Proofs {
         self.before(links, Lsn::MAX)?.mismatch
     }
 
+    /// Whether somebody vouches for this checkpoint of a history already.
+    pub fn is_confirmed(&self, links: &[Node], hash: &HashText, by: Anchor) -> bool {
+        let Some((branch, (upto, _))) = self.find(links, hash) else { return false };
+        let confirmed = self.confirmed.get(&branch).and_then(|confirmed| confirmed.get(&upto));
+        confirmed.is_some_and(|confirmed| confirmed.by.contains(&by))
+    }
+
     /// Whether a history has this checkpoint, verified.
     pub fn has_verified(&self, links: &[Node], hash: &HashText) -> bool {
         self.find(links, hash).is_some()
@@ -419,13 +426,6 @@ mod tests {
         assert_eq!((proofs.mismatch(&links), proofs.mismatch(&[node(0, 99)])), (None, Some(301)));
     }
 
-    #[test]
-    fn final_is_what_lies_behind_a_verified_checkpoint_that_somebody_vouches_for() {
-        let mut proofs = line("vvuv");
-        let links = [node(0, 99)];
-        let anchors = |proofs: &Proofs| [5, 15, 25, 35, 45].map(|v| proofs.standing(&links, node(0, v)).confirmed);
-        proofs.confirm(&links, &hash("Qm301"), Anchor::Consensus);
-        assert_eq!(anchors(&proofs), [None; 5], "nobody verified that one");
     /// Planted: any confirmed checkpoint makes final what lies before it (nothing in the third day says what the first one
     /// was, so whoever feeds could have made it up).
     #[test]
@@ -455,6 +455,13 @@ mod tests {
         assert!(at(node(0, 33)) && at(node(1, 55)) && !at(node(0, 15)));
     }
 
+    #[test]
+    fn final_is_what_lies_behind_a_verified_checkpoint_that_somebody_vouches_for() {
+        let mut proofs = line("vvuv");
+        let links = [node(0, 99)];
+        let anchors = |proofs: &Proofs| [5, 15, 25, 35, 45].map(|v| proofs.standing(&links, node(0, v)).confirmed);
+        proofs.confirm(&links, &hash("Qm301"), Anchor::Consensus);
+        assert_eq!(anchors(&proofs), [None; 5], "nobody verified that one");
         proofs.confirm(&links, &hash("Qm201"), Anchor::Feed);
         let feed = Some(Anchor::Feed);
         assert_eq!(anchors(&proofs), [feed, feed, None, None, None]);

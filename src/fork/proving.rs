@@ -6,8 +6,8 @@
 use super::admin::{AdminError, Trusted};
 use super::ledger::Ledger;
 use super::machine::{Core, Effects};
-use super::proofs::TRUSTED;
-use super::record::{Node, Outcome, Proof, Rebased, Record, Trust};
+use super::proofs::{Anchor, TRUSTED};
+use super::record::{Agreed, Node, Outcome, Proof, Rebased, Record, Trust};
 use super::status::{WalkFrom, Walked};
 use honeygraph_protocols::honeycomb::HashText;
 
@@ -68,6 +68,25 @@ impl Core {
         if is_mismatch {
             self.weigh(now, fx);
         }
+        true
+    }
+
+    /// More than half of the electorate vouches for a checkpoint: `accounts` of so many. Whether it is confirmed now, which
+    /// takes that it is verified here.
+    pub fn agreed(&mut self, now: u64, hash: HashText, (accounts, of): (usize, usize), fx: &mut Effects) -> bool {
+        let histories = self.ledger.histories();
+        let on = |links: &Vec<Node>| self.ledger.proofs.has_verified(links, &hash);
+        if !histories.iter().any(on) {
+            return false;
+        }
+        let known = |links: &Vec<Node>| !on(links) || self.ledger.proofs.is_confirmed(links, &hash, Anchor::Consensus);
+        if histories.iter().all(known) {
+            return true;
+        }
+        let about = format!("{accounts} of {of} accounts vouch for {hash}");
+        self.append(Record::Agreed(Agreed { hash, accounts: accounts as u64, of: of as u64, at_ms: now }), None, fx);
+        self.event(now, "checkpoint:agreed", about);
+        self.weigh(now, fx);
         true
     }
 

@@ -61,6 +61,8 @@ pub enum Record {
     Trust(Trust),
     /// The state stands on another base: checkpoints are proven again from the first.
     Rebased(Rebased),
+    /// Accounts agreed on a checkpoint that is verified here.
+    Agreed(Agreed),
 }
 
 /// How a [`Piece`] ends.
@@ -416,6 +418,19 @@ pub struct Trust {
 pub struct Rebased {
     /// Hash of the base; none: it stands on none any more.
     pub base: Option<HashText>,
+    /// When, ms since the epoch.
+    pub at_ms: u64,
+}
+
+/// More than half of the electorate vouches for a checkpoint that is verified here: from now on it is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// Its hash.
+    pub hash: HashText,
+    /// How many accounts.
+    pub accounts: u64,
+    /// Of how many.
+    pub of: u64,
     /// When, ms since the epoch.
     pub at_ms: u64,
 }

@@ -49,11 +49,12 @@ pub enum Kind {
     Proof = 12,
     Trust = 13,
     Rebased = 14,
+    Agreed = 15,
 }
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Piece,
         Self::Opened,
         Self::Named,
@@ -68,6 +69,7 @@ impl Kind {
         Self::Proof,
         Self::Trust,
         Self::Rebased,
+        Self::Agreed,
     ];
 
     /// Kind of a record.
@@ -87,6 +89,7 @@ impl Kind {
             Record::Proof(_) => Self::Proof,
             Record::Trust(_) => Self::Trust,
             Record::Rebased(_) => Self::Rebased,
+            Record::Agreed(_) => Self::Agreed,
         }
     }
 
@@ -112,6 +115,7 @@ pub(super) fn write_meta(record: &Record, into: &mut Vec<u8>) -> Result<(), Jour
         Record::Proof(inner) => cbor(inner, into),
         Record::Trust(inner) => cbor(inner, into),
         Record::Rebased(inner) => cbor(inner, into),
+        Record::Agreed(inner) => cbor(inner, into),
     }
 }
 
@@ -137,6 +141,7 @@ pub(super) fn read_meta(kind: Kind, meta: &[u8]) -> Result<Record, JournalError>
         Kind::Proof => Record::Proof(from_cbor(kind, meta)?),
         Kind::Trust => Record::Trust(from_cbor(kind, meta)?),
         Kind::Rebased => Record::Rebased(from_cbor(kind, meta)?),
+        Kind::Agreed => Record::Agreed(from_cbor(kind, meta)?),
     })
 }
 

@@ -306,6 +306,16 @@ impl CoreTask {
                 self.perform(effects)?;
                 self.answer_when_durable(reply, Ok(()));
             }
+            Admin::Agreed { hash, accounts, of, reply } => {
+                let confirmed = self.core.agreed(now, hash, (accounts, of), effects);
+                self.perform(effects)?;
+                self.answer_when_durable(reply, Ok(confirmed));
+            }
+            Admin::Vouched { vouched, reply } => {
+                self.core.vouch(now, vouched, effects);
+                self.perform(effects)?;
+                self.answer_when_durable(reply, Ok(()));
+            }
             Admin::Proven { proof, reply } => {
                 let taken = self.core.proven(now, *proof, effects);
                 self.perform(effects)?;

@@ -5,7 +5,8 @@
 
 use super::NodeError;
 use crate::config::SwarmConfig;
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, swarm_binding};
+use crate::fork::admin::Admin;
 use crate::fork::supply::Order;
 use crate::swarm::Swarm;
 use crate::swarm::find::{ADDED_WAITING, Find};
@@ -13,6 +14,8 @@ use crate::swarm::following::Following;
 use crate::swarm::host::{Heard, Host, Settings};
 use crate::swarm::serve::{Held, Serve};
 use crate::swarm::task::{self, Task};
+use crate::swarm::votes::book::Quorum;
+use crate::swarm::votes::task::{self as votes, Votes};
 use crate::web::Networked;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::source::Finder;
@@ -36,6 +39,7 @@ pub(super) struct Exchange {
     held: Held,
     applied: watch::Receiver<u64>,
     supplies: mpsc::Sender<Order>,
+    admin: mpsc::Sender<Admin>,
 }
 
 impl Exchange {
@@ -48,7 +52,7 @@ impl Exchange {
             state: reading.state.clone(),
             journal: reading.journal.clone(),
         };
-        Some(Self { held, applied: reading.applied.clone(), supplies })
+        Some(Self { held, applied: reading.applied.clone(), supplies, admin: reading.admin.clone() })
     }
 }
 
@@ -97,7 +101,7 @@ async fn run(
     let neighbourhood = Neighbourhood::default();
     let pre_shared = config.pre_shared_key.as_deref().map(pre_shared).transpose()?;
     let settings = Settings {
-        line: Line { key, pre_shared, neighbourhood: neighbourhood.clone() },
+        line: Line { key: key.clone(), pre_shared, neighbourhood: neighbourhood.clone() },
         listen: config.listen.clone(),
         announce: config.announce.clone(),
         manners: Manners {
@@ -120,25 +124,43 @@ async fn run(
     let Heard { rumours, questions } = heard;
     let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
-    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval);
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, supplies }| {
-        let (following, carrier) = Following::new(held, applied, supplies, task.events(), seed(&handle.us()));
+    let (ballots, ballots_out) = mpsc::channel(votes::WAITING);
+    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval, ballots);
+    let us = task::key(&handle.us()).ok_or("the node's key is of a kind that cannot vote")?;
+    let mut votes = Votes::new(handle.clone(), key, us, voting(config, data), task.events());
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, supplies, admin }| {
+        let agreed = votes.poll(held.clone(), admin);
+        let (following, carrier) = Following::new(held, applied, supplies, task.events(), agreed, seed(&handle.us()));
         task.follow(following);
         carrier
     });
     let carriers: Vec<_> = carriers.collect();
-    let swarm = Swarm { handle, search: find.shown(), added, shown: task.shown() };
+    let swarm = Swarm { handle, search: find.shown(), added, shown: task.shown(), votes: votes.shown() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let until = stop.clone();
     let follow = tokio::task::spawn_blocking(move || {
         runtime.block_on(async move {
             carriers.into_iter().for_each(|carrier| drop(tokio::spawn(carrier)));
+            let voting = tokio::spawn(votes.run(ballots_out, until.clone()));
             task.run(events, rumours, until).await;
+            // It ends with the same word; a panic of it has been said.
+            let _ = voting.await;
         });
     });
     let tasks =
         vec![tokio::spawn(host.run(stop.clone())), tokio::spawn(find.run(added_out, stop.clone())), serve, follow];
     Ok(Started { swarm: Some(swarm), failed: None, tasks })
+}
+
+fn voting(config: &SwarmConfig, data: &DataDir) -> votes::Settings {
+    let (required, tolerance) = config.consensus;
+    votes::Settings {
+        electorate: config.electorate.clone(),
+        keys: config.account_keys.clone(),
+        binding: swarm_binding(data.path()),
+        said: data.path().join("swarm"),
+        quorum: Quorum { required, tolerance },
+    }
 }
 
 /// By which nodes spread what they do at the same time.

@@ -136,7 +136,8 @@ fn read(
         | Kind::Stands
         | Kind::Proof
         | Kind::Trust
-        | Kind::Rebased => Ok((None, None)),
+        | Kind::Rebased
+        | Kind::Agreed => Ok((None, None)),
         Kind::Chain => {
             let record = entry.record()?;
             let Record::Chain(chain) = &record else { return Ok((Some(record), None)) };

@@ -3,7 +3,7 @@
 //! *Always holds:* the planner sees one commit of the state at a time; the anchors that it knows are those that stand now.
 
 use super::own::History;
-use super::peers::PeerBook;
+use super::peers::{Offence, PeerBook};
 use super::prove;
 use super::serve::{Held, status};
 use super::supplier::{Supplier, SupplierError};
@@ -11,6 +11,7 @@ use super::sync::check::Checked;
 use super::sync::message::AskId;
 use super::sync::planner::SUPPLIES;
 use super::sync::{Config, Effect, Failure, Input, Planner, Supply, Verdict};
+use super::votes::task::Agreed;
 use crate::fork::record::Outcome;
 use crate::fork::supply::Order;
 use honeygraph_protocols::batch::BatchId;
@@ -53,6 +54,8 @@ pub enum Event {
     Taken(NetworkName, u64),
     /// The state, or what is proven, has moved on.
     Moved(NetworkName),
+    /// A peer handed on what no honest one does.
+    Offended(PeerKey, Offence),
 }
 
 /// One network.
@@ -68,6 +71,8 @@ pub struct Following {
     /// Supplied periods by the hash that closes them.
     unproven: BTreeMap<HashText, PeriodId>,
     supplies: mpsc::Sender<Supply>,
+    /// What more than half of the electorate vouches for.
+    agreed: watch::Receiver<Agreed>,
     /// The head that was said last, and its number.
     said: (Option<BatchId>, u64),
 }
@@ -79,6 +84,7 @@ impl Following {
         applied: watch::Receiver<u64>,
         orders: mpsc::Sender<Order>,
         events: mpsc::Sender<Event>,
+        agreed: watch::Receiver<Agreed>,
         seed: u64,
     ) -> (Self, impl Future<Output = ()>) {
         let (supplies, supplies_out) = mpsc::channel(SUPPLIES);
@@ -94,6 +100,7 @@ impl Following {
             ending: BTreeMap::new(),
             unproven: BTreeMap::new(),
             supplies,
+            agreed,
             said: (None, 0),
         };
         (following, hand_on)
@@ -107,13 +114,15 @@ impl Following {
     /// Says when the state or what is proven has moved.
     pub fn watch(&self, events: mpsc::Sender<Event>) {
         let (mut applied, mut status) = (self.applied.clone(), self.held.status.clone());
-        let name = self.held.network.clone();
+        let (name, mut agreed) = (self.held.network.clone(), self.agreed.clone());
         applied.mark_changed();
         tokio::spawn(async move {
             loop {
                 let moved = tokio::select! {
                     moved = applied.changed() => moved,
                     moved = status.changed() => moved,
+                    // Votes that have ended change nothing any more.
+                    Ok(()) = agreed.changed() => Ok(()),
                 };
                 let (_, _) = (applied.borrow_and_update(), status.borrow_and_update());
                 if moved.is_err() || events.send(Event::Moved(name.clone())).await.is_err() {
@@ -153,6 +162,9 @@ impl Following {
             let every = self.held.rules.checkpoint_every;
             let label = label.and_then(Label::new).or_else(|| self.history.label(hash, every));
             anchors.insert(hash.clone(), Checkpoint { hash: hash.clone(), label });
+        }
+        for (label, hash) in self.agreed.borrow().iter() {
+            anchors.insert(hash.clone(), Checkpoint { hash: hash.clone(), label: Some(*label) });
         }
         let inputs: Vec<Input> = self
             .anchors

@@ -21,6 +21,7 @@ pub mod votes;
 use find::Search;
 use honeygraph_bootstrap::source::Source;
 use host::Handle;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -31,6 +32,8 @@ pub struct Swarm {
     pub handle: Handle,
     /// The search for peers.
     pub search: watch::Receiver<Arc<Search>>,
+    /// What the votes of each network come to.
+    pub votes: watch::Receiver<Arc<BTreeMap<String, votes::task::Shown>>>,
     /// What is fetched.
     pub shown: watch::Receiver<Arc<task::Shown>>,
     /// More sources for it.

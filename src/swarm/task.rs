@@ -18,11 +18,13 @@ use honeygraph_protocols::swarm::heads::{self, Announced};
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::NetworkName;
 use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
+use honeygraph_protocols::swarm::votes;
 use honeygraph_protocols::swarm::wire::{Message, Refused};
 use libp2p::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,17 +74,24 @@ pub struct Task {
     /// How much each connected peer may tell.
     tellers: BTreeMap<PeerId, Bucket>,
     events: mpsc::Sender<Event>,
+    /// Where what is said of votes goes.
+    votes: mpsc::Sender<Rumour>,
     shown: watch::Sender<Arc<Shown>>,
 }
 
-/// Where a network's heads are heard of.
+/// Where a network's heads and votes are heard of.
 pub fn topics<'a>(networks: impl IntoIterator<Item = &'a NetworkName>) -> Vec<String> {
-    networks.into_iter().map(heads::topic).collect()
+    networks.into_iter().flat_map(|network| [heads::topic(network), votes::topic(network)]).collect()
 }
 
 impl Task {
     /// Follows these networks.
-    pub fn new(handle: Handle, trusted: BTreeSet<PeerKey>, interval: Duration) -> (Self, mpsc::Receiver<Event>) {
+    pub fn new(
+        handle: Handle,
+        trusted: BTreeSet<PeerKey>,
+        interval: Duration,
+        votes: mpsc::Sender<Rumour>,
+    ) -> (Self, mpsc::Receiver<Event>) {
         let (events, events_out) = mpsc::channel(EVENTS);
         let task = Self {
             handle,
@@ -97,6 +106,7 @@ impl Task {
             authors: BTreeMap::new(),
             tellers: BTreeMap::new(),
             events,
+            votes,
             shown: watch::Sender::default(),
         };
         (task, events_out)
@@ -221,6 +231,7 @@ impl Task {
                     network.moved(now, &self.book);
                 }
             }
+            Event::Offended(peer, offence) => self.offended(peer, offence, "gossip that nobody honest hands on").await,
             Event::Moved(network) => {
                 if let Some(network) = self.networks.get_mut(&network) {
                     network.moved(now, &self.book);
@@ -319,8 +330,14 @@ impl Task {
         }
     }
 
-    /// A head by gossip.
+    /// A head by gossip, or what somebody vouches for.
     async fn rumour(&mut self, rumour: Rumour) {
+        if votes::is_topic(&rumour.topic) {
+            if let Err(TrySendError::Full(rumour)) = self.votes.try_send(rumour) {
+                self.handle.judge(rumour.ticket, Word::Keep).await;
+            }
+            return;
+        }
         let now = now_ms();
         let teller = self.tellers.entry(rumour.from).or_insert_with(|| Limits::new(now).gossip);
         let word = match Announced::decode_canonical(&rumour.data) {

@@ -34,7 +34,7 @@ pub(super) async fn health(State(web): State<Arc<Web>>, _: Query) -> Response {
     let mut worst = swarm.clone();
     let mut networks = Map::new();
     for (name, network) in &web.networks {
-        let components = components(network, peers);
+        let components = components(&web, name, network);
         for (_, condition) in &components {
             worst = worse(worst, condition.clone());
         }
@@ -54,11 +54,11 @@ pub(super) async fn health(State(web): State<Arc<Web>>, _: Query) -> Response {
 
 /// `GET /api/health`: `{status, block, hash}` of one network.
 pub(super) async fn short(State(web): State<Arc<Web>>, query: Query) -> Response {
-    let network = match web.network(query.get("network")) {
-        Ok((_, network)) => network,
+    let (name, network) = match web.network(query.get("network")) {
+        Ok(found) => found,
         Err(error) => return error.into_response(),
     };
-    let worst = components(network, peers(&web)).into_iter().map(|(_, condition)| condition).fold(Condition::Ok, worse);
+    let worst = components(&web, name, network).into_iter().map(|(_, condition)| condition).fold(Condition::Ok, worse);
     let mut body = head(&web, query.get("network"));
     body.insert("status".into(), word(&worst).into());
     answered(&worst, &Value::from(body))
@@ -105,8 +105,21 @@ fn swarm(web: &Web) -> Condition {
     web.swarm_failed.clone().or(seen).map_or(Condition::Ok, Condition::Degraded)
 }
 
+/// The own feed against those whose votes count.
+fn votes(web: &Web, name: &str) -> Condition {
+    let votes = web.swarm.as_ref().map(|swarm| swarm.votes.borrow().clone());
+    let minority = votes.as_ref().and_then(|votes| votes.get(name)?.minority.as_ref());
+    minority.map_or(Condition::Ok, |minority| {
+        let (label, accounts) = (minority.label, minority.accounts);
+        Condition::Degraded(format!(
+            "the own feed is in the minority: {accounts} accounts vouch for another checkpoint {label}"
+        ))
+    })
+}
+
 /// The components of a network, in the order in which data flows.
-fn components(network: &Networked, peers: usize) -> [(&'static str, Condition); 6] {
+fn components(web: &Web, name: &str, network: &Networked) -> [(&'static str, Condition); 7] {
+    let (peers, votes) = (peers(web), votes(web, name));
     let status = network.status.borrow();
     let feed = match status.lanes.is_empty() {
         // A replica may have peers alone.
@@ -142,7 +155,15 @@ fn components(network: &Networked, peers: usize) -> [(&'static str, Condition); 
         }
     };
     let room = network.kept.borrow().alert.clone().map_or(Condition::Ok, Condition::Degraded);
-    [("feed", feed), ("core", core), ("journal", journal), ("room", room), ("state", state), ("proof", proof)]
+    [
+        ("feed", feed),
+        ("core", core),
+        ("journal", journal),
+        ("room", room),
+        ("state", state),
+        ("proof", proof),
+        ("votes", votes),
+    ]
 }
 
 fn shown(network: &Networked, components: &[(&'static str, Condition)]) -> Value {

@@ -44,6 +44,7 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
         "peers": seen.peers.iter().map(|(id, peer)| described(id, peer, &shown)).collect::<Vec<_>>(),
         "progress": progress,
         "offences": shown.offences,
+        "votes": swarm.votes.borrow().get(name),
         "missing": gaps.iter().map(|(start, ..)| *start).collect::<Vec<_>>(),
         "available": !seen.peers.is_empty(),
         "alone_since_ms": search.alone_since_ms,

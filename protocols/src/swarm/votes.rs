@@ -19,6 +19,11 @@ pub fn topic(network: &NetworkName) -> String {
     format!("/honeygraph/{network}/votes/1")
 }
 
+/// Whether this is the topic of some network's votes.
+pub fn is_topic(topic: &str) -> bool {
+    topic.starts_with("/honeygraph/") && topic.ends_with("/votes/1")
+}
+
 /// What is gossiped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Said {

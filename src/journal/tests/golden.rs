@@ -73,6 +73,7 @@ fn samples() -> Vec<(Record, Vec<u8>)> {
         }),
         Record::Trust(Trust { hash: hash("QmNext"), trusted: true, reason: "seen".into(), at_ms }),
         Record::Rebased(Rebased { base: Some(hash("QmBase")), at_ms }),
+        Record::Agreed(Agreed { hash: hash("QmNext"), accounts: 3, of: 4, at_ms }),
     ];
     let body_of = |record: &Record| if matches!(record, Record::Piece(_)) { ops.clone() } else { Vec::new() };
     records.into_iter().map(|record| (record.clone(), body_of(&record))).collect()

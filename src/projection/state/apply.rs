@@ -46,7 +46,8 @@ impl<K: Kv> State<K> {
             | Record::Stands(_)
             | Record::Proof(_)
             | Record::Trust(_)
-            | Record::Rebased(_) => {}
+            | Record::Rebased(_)
+            | Record::Agreed(_) => {}
         }
         self.pass_over(lsn)?;
         if self.group.is_full() { self.commit() } else { Ok(()) }

@@ -5,6 +5,7 @@ use super::Protocol;
 use super::codec::{Bounds, Frames};
 use honeygraph_bootstrap::meeting::{Manners, Meeting};
 use honeygraph_bootstrap::transport::SwarmError;
+use honeygraph_protocols::swarm::votes;
 use libp2p::gossipsub::{
     self, IdentTopic, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, ValidationMode,
     WhitelistSubscriptionFilter,
@@ -99,10 +100,15 @@ fn gossip(key: &Keypair, topics: &[String]) -> Result<Gossip, SwarmError> {
         .flood_publish(false)
         .duplicate_cache_time(HEARD_FOR)
         .connection_handler_queue_len(GOSSIP_QUEUE)
-        // The same words are the same message, whoever says them and however often.
         .message_id_fn(|message| {
             let mut hash = blake3::Hasher::new();
             hash.update(message.topic.as_str().as_bytes()).update(&[0]).update(&message.data);
+            // The same words are the same message, whoever says them and however often; but votes are said again for
+            // those who came later, and have to reach them.
+            if votes::is_topic(message.topic.as_str()) {
+                hash.update(&message.source.map(|source| source.to_bytes()).unwrap_or_default());
+                hash.update(&message.sequence_number.unwrap_or_default().to_le_bytes());
+            }
             MessageId::from(hash.finalize().as_bytes()[..20].to_vec())
         })
         .build()?;

@@ -17,6 +17,8 @@ pub const LABELS: usize = 576;
 pub const ELECTORATE: usize = 1_024;
 /// Peers that one account may bind; the oldest binding makes room.
 pub const PEERS_OF_ACCOUNT: usize = 4;
+/// Newest labels whose votes are said again, to those who came later: one that is agreed on leads back to all before it.
+pub const AGAIN: usize = 4;
 /// How long an account weighs nothing after evidence against it, ms.
 pub const SILENCED_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -38,7 +40,9 @@ pub enum Input {
 pub enum Reception {
     /// New and right: passed on.
     Accept,
-    /// Known, or nothing to us: not passed on, nobody pays.
+    /// Known to the letter: said again, for those who came later. Passed on, too.
+    Known,
+    /// Nothing to us: not passed on, nobody pays.
     Ignore,
     /// Nobody signed it: whoever passed it on pays.
     Reject,
@@ -158,6 +162,9 @@ impl VoteBook {
             return Reception::Ignore;
         }
         let bound = self.bindings.entry(binding.account.clone()).or_default();
+        if bound.get(&binding.peer).is_some_and(|(held, _)| *held == binding) {
+            return Reception::Known;
+        }
         if bound.get(&binding.peer).is_some_and(|(held, _)| held.issued_ms >= binding.issued_ms) {
             return Reception::Ignore;
         }
@@ -197,7 +204,8 @@ impl VoteBook {
         let key = (vote.account.clone(), vote.peer);
         let held = self.votes.get(&vote.label).and_then(|votes| votes.get(&key)).cloned();
         if held.as_ref().is_some_and(|held| held.close_hash == vote.close_hash) {
-            return Reception::Ignore;
+            let newest = self.votes.keys().rev().take(AGAIN).any(|label| *label == vote.label);
+            return if newest && held.as_ref() == Some(&vote) { Reception::Known } else { Reception::Ignore };
         }
         if !vote.is_signed() {
             return Reception::Reject;
@@ -259,6 +267,19 @@ impl VoteBook {
         tally
     }
 
+    /// Accounts of the electorate that have bound a peer.
+    pub fn bound(&self) -> usize {
+        let bound = |(account, peers): &(&AccountName, &BTreeMap<PeerKey, _>)| {
+            peers.keys().any(|peer| self.is_bound(account, peer))
+        };
+        self.bindings.iter().filter(bound).count()
+    }
+
+    /// Labels that somebody voted at, newest first.
+    pub fn labels(&self) -> impl Iterator<Item = Label> {
+        self.votes.keys().rev().copied()
+    }
+
     fn said_at(&self, now: u64, label: Label) -> BTreeMap<&AccountName, BTreeSet<&HashText>> {
         let mut said: BTreeMap<&AccountName, BTreeSet<&HashText>> = BTreeMap::new();
         for ((account, peer), vote) in self.votes.get(&label).into_iter().flatten() {
@@ -292,7 +313,9 @@ impl VoteBook {
             fx.push(Effect::Confirmed(Checkpoint { hash: hash.clone(), label: Some(label) }));
         }
         let Some(own) = self.own.get(&label).filter(|own| *own != hash) else { return };
-        if *accounts > tally.get(own).copied().unwrap_or(0) && self.warned.insert(label) {
+        let more = *accounts > tally.get(own).copied().unwrap_or(0);
+        // One account alone may be the one that is wrong.
+        if more && *accounts >= self.quorum.required && self.warned.insert(label) {
             while self.warned.len() > LABELS {
                 self.warned.pop_first();
             }

@@ -9,7 +9,11 @@
 
 pub mod agreement;
 pub mod book;
+pub mod bound;
+pub mod electorate;
 pub mod own;
+pub mod task;
+pub mod voting;
 
 pub use book::{Input, Reception, VoteBook};
 pub use own::OwnVotes;

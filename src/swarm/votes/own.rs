@@ -37,6 +37,11 @@ pub struct OwnVotes {
 }
 
 impl OwnVotes {
+    /// Of a node that cannot tell what it said: it says nothing any more.
+    pub fn silent() -> Self {
+        Self { forgotten: Label::new(Label::MAX), ..Self::default() }
+    }
+
     /// The checkpoint at this label was recomputed here to this hash, which is the own feed's. True: the votes are to be
     /// stored, and then [`Self::stored`] to be called.
     pub fn verified(&mut self, label: Label, hash: &HashText) -> bool {

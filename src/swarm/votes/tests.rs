@@ -88,7 +88,9 @@ fn more_than_half_of_the_electorate_confirms() {
     rig.expect_confirmed("QmA");
     rig.votes(c, &c.voter(0), 101, "QmA");
     rig.expect_not_confirmed();
-    assert_eq!(rig.votes(a, &a.voter(0), 101, "QmA"), Reception::Ignore, "once is enough");
+    assert_eq!(rig.votes(a, &a.voter(0), 101, "QmA"), Reception::Known, "said again for those who came later");
+    let numbered = a.voter(0).vote(&network(), &a.name, label(101), &hash("QmA"), 2);
+    assert_eq!(rig.says(Said::Vote(numbered)), Reception::Ignore, "the same with another number is nothing new");
 }
 
 /// Half is not more than half, one is never enough, and nobody is everybody's electorate.

@@ -296,7 +296,7 @@ fn head() -> Vec<(&'static str, Value)> {
 
 fn health() -> Value {
     let component = || object(&[("status", condition()), ("reason?", text())]);
-    let components = ["feed", "core", "journal", "room", "state", "proof"].map(|name| (name, component()));
+    let components = ["feed", "core", "journal", "room", "state", "proof", "votes"].map(|name| (name, component()));
     let network = object(&[
         ("status", condition()),
         ("block", or_null(number())),

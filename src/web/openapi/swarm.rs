@@ -50,6 +50,7 @@ fn status() -> Value {
         ("peers", list(peer())),
         ("progress", or_null(progress())),
         ("offences", by_name(number())),
+        ("votes", or_null(votes())),
         ("missing", list(number())),
         ("available", flag()),
         ("alone_since_ms", or_null(number())),
@@ -57,6 +58,19 @@ fn status() -> Value {
         ("sources", list(object(&[("source", text()), ("addresses?", number()), ("error?", text())]))),
         ("remembered", number()),
         ("trouble", or_null(text())),
+    ])
+}
+
+fn votes() -> Value {
+    let minority = object(&[("label", number()), ("own", text()), ("theirs", text()), ("accounts", number())]);
+    let tally = object(&[("label", number()), ("accounts", by_name(number())), ("agreed", or_null(text()))]);
+    object(&[
+        ("account", or_null(text())),
+        ("counts", flag()),
+        ("electorate", number()),
+        ("bound", number()),
+        ("minority", or_null(minority)),
+        ("newest", list(tally)),
     ])
 }
 

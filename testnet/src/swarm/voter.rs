@@ -43,12 +43,17 @@ impl Account {
 
     /// Its word for a peer.
     pub fn bind(&self, peer: &Voter, issued_ms: u64) -> Binding {
-        let signature = self.sign(&binding::text(&self.name, &peer.key(), issued_ms));
-        Binding { account: self.name.clone(), peer: peer.key(), issued_ms, signature }
+        self.bind_key(peer.key(), issued_ms)
+    }
+
+    /// Its word for the peer with this key.
+    pub fn bind_key(&self, peer: PeerKey, issued_ms: u64) -> Binding {
+        let signature = self.sign(&binding::text(&self.name, &peer, issued_ms));
+        Binding { account: self.name.clone(), peer, issued_ms, signature }
     }
 
     /// As Hive's own tools do: with another nonce until the signature is canonical.
-    fn sign(&self, text: &str) -> HiveSignature {
+    pub fn sign(&self, text: &str) -> HiveSignature {
         use sha2::Digest;
         let digest: [u8; 32] = sha2::Sha256::digest(text).into();
         let tries = (1_u8..=u8::MAX).map(|nonce| {
