@@ -11,10 +11,12 @@ const RULE: &str = "daily";
 
 /// At any time.
 pub fn check(look: &Look<'_>, histories: &Histories) -> Result<(), Broken> {
+    let first = look.chains.keys().next();
     for (lsn, (record, _)) in (1_u64..).zip(&look.node.log) {
         let Record::Branch(born) = record else { continue };
         match born.cause {
-            BranchCause::First if born.branch == 0 => {}
+            // A node that died between the birth of a branch and its first batch begins again, on the next branch.
+            BranchCause::First if first.is_none_or(|first| lsn < *first) => {}
             BranchCause::Rollback => {}
             BranchCause::Fork if disagree(look, histories, born) => {}
             _ => {
