@@ -31,6 +31,9 @@ use std::process::Command;
 use std::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Ops with which the first period that has its place has begun, and has not ended.
+const FIRST_OPS: u64 = 250;
+
 /// A node in the swarm, with these first peers.
 fn in_swarm(folder: &Path, peers: &[&LocalNode]) -> Config {
     let mut config = config(folder, PERIODS);
@@ -118,6 +121,24 @@ fn a_newcomer_with_a_peer_and_a_hash_becomes_equal_and_catches_up() {
     assert_eq!(peers.as_array().unwrap().len(), 1, "{peers}");
     newcomer.stop().unwrap();
     verify(&data);
+    source.stop().unwrap();
+}
+
+/// Failed once: it stood still until the first period was over, and its end trusted.
+#[test]
+fn the_first_period_is_followed_while_it_is_open() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 36, PERIODS, &[]), FIRST_OPS);
+    assert!(status["head"]["batch"].is_string(), "nothing has its place yet: {status}");
+    let newcomer = LocalNode::start(in_swarm(other.path(), &[&source])).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    reaches(&newcomer, &status["head"]);
+    let followed = newcomer.api().settled(NETWORK).unwrap();
+    assert_eq!(followed["head"]["opening_label"], status["head"]["opening_label"]);
+    let swarm = newcomer.api().json(&format!("/api/sync/status?network={NETWORK}")).unwrap();
+    assert_eq!(swarm["progress"]["done"], 0, "it had ended: {swarm}");
+    newcomer.stop().unwrap();
     source.stop().unwrap();
 }
 

@@ -113,9 +113,7 @@ impl Supplier {
                 self.last.iter().rev().find(closes).and_then(|supplied| behind(&supplied.open))
             }
         };
-        // A closed period of which nobody knows what was before it is where a history begins.
-        let begins = supply.period.is_some() && supply.prev.is_none();
-        before.or(if here.opens(open) { Some(Start::Held) } else { begins.then_some(Start::First) })
+        before.or(if here.opens(open) { Some(Start::Held) } else { supply.begins.then_some(Start::First) })
     }
 
     fn remember(&mut self, supplied: Supplied) {

@@ -1,7 +1,8 @@
 //! The open period: what came after the newest anchor, followed from the peers that somebody vouches for.
 //!
 //! *Always holds:* it has requests of its own and waits for nothing in history; nothing is asked for that the own feed
-//! brings in time; what comes is checked to follow what is there, and is provisional until its period is closed.
+//! brings in time; what comes is checked to follow what is there, and is provisional until its period is closed; a node that
+//! holds nothing begins with it only where nobody vouched for holds anything before it.
 
 use super::asks::What;
 use super::check;
@@ -14,6 +15,7 @@ use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Batch, Frame, NewestWanted, Request};
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::Label;
+use honeygraph_protocols::swarm::status::NetworkStatus;
 use honeygraph_protocols::swarm::wire::List;
 use std::collections::BTreeSet;
 
@@ -32,6 +34,8 @@ pub(super) struct Live {
     ask: Option<AskId>,
     /// What the request that is out asked for: the place may have moved on meanwhile.
     asked_at: u64,
+    /// Whether our history begins with what it asked for.
+    begins: bool,
     begun: Vec<Frame>,
     begun_by: Option<PeerKey>,
     /// Since when a peer is ahead, ms.
@@ -65,6 +69,7 @@ impl Planner {
                 next: 0,
                 ask: None,
                 asked_at: 0,
+                begins: false,
                 begun: Vec::new(),
                 begun_by: None,
                 behind_since: None,
@@ -99,6 +104,7 @@ impl Planner {
                 let wanted = NewestWanted { network: self.network.clone(), open: live.open.clone(), after, skip };
                 let what = What::Newest(live.open.clone(), skip);
                 live.asked_at = live.next;
+                live.begins = live.next == 0 && own.is_empty() && self.begins_with(&live.open);
                 live.ask = Some(self.ask(now, peer, what, Request::Newest(wanted), fx));
             }
         }
@@ -146,12 +152,26 @@ impl Planner {
         (live.after, live.next) = (Some(last.id), last.line.end());
         self.next_ticket += 1;
         let ticket = self.next_ticket;
-        let (label, open) = (live.label, open.clone());
+        // Nobody else says the label of a period that is the first and open: who is vouched for does.
+        let said = self.remotes.get(&peer).and_then(|remote| remote.head.as_ref()).map(|head| &head.period);
+        let said = said.filter(|period| period.hash == *open).and_then(|period| period.label);
+        let (label, open, begins) = (live.label.or(said), open.clone(), live.begins);
         self.supplies.insert(ticket, None);
-        let supply =
-            Supply { ticket, open, label, prev: None, period: None, batches: checked, last: false, from: peer };
+        let (prev, period, batches, last) = (None, None, checked, false);
+        let supply = Supply { ticket, open, label, prev, begins, period, batches, last, from: peer };
         fx.push(Effect::Supply(Box::new(supply)));
         Ok(true)
+    }
+
+    /// Whether nothing lies before this open period, as far as those know who are vouched for: one of them says in one
+    /// breath that its head stands in it and that it holds no closed period, none holds any, and no walk found one.
+    fn begins_with(&self, open: &HashText) -> bool {
+        let walked = self.leg.as_ref().is_some_and(|leg| !leg.slots.is_empty());
+        let vouched = self.remotes.values().filter(|r| r.witness).filter_map(|r| r.status.as_ref());
+        let stands = |status: &NetworkStatus| status.head.as_ref().is_some_and(|head| head.period.hash == *open);
+        let (any, all) =
+            vouched.fold((false, true), |(any, all), status| (any || stands(status), all && status.held.is_empty()));
+        !walked && any && all
     }
 
     pub(super) fn live_failed(&mut self, now: u64, id: AskId, peer: PeerKey, lacks: bool) {

@@ -88,8 +88,10 @@ pub struct Supply {
     pub open: HashText,
     /// Its opening label.
     pub label: Option<Label>,
-    /// Opening hash of the period before it; none where a history begins.
+    /// Opening hash of the period before it; none where a history begins, or where nobody has said it.
     pub prev: Option<HashText>,
+    /// Whether a history begins with their period, as far as its givers know one.
+    pub begins: bool,
     /// The closed period; none for batches of an open one.
     pub period: Option<Box<Header>>,
     /// The batches.

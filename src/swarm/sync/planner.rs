@@ -407,6 +407,7 @@ fn supply_of(slot: &mut Slot, ticket: u64) -> Option<Supply> {
         open: header.open_hash.clone(),
         label: header.label,
         prev: header.prev.clone(),
+        begins: header.prev.is_none(),
         period: Some(Box::new(header.clone())),
         batches,
         last,

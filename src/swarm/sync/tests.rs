@@ -551,6 +551,40 @@ fn the_open_period_is_followed_from_witnesses_only_and_does_not_wait_for_history
     rig.expect_no_penalty();
 }
 
+/// Failed once: whoever trusted a peer's first period stood still until the next one was trusted, too.
+#[test]
+fn the_very_first_period_is_followed_while_it_is_open() {
+    let mut history = History::new(NETWORK, Size { periods: 0, ..SMALL }, 1);
+    history.extend(3, 77);
+    let first = history.clone();
+    let hash = Checkpoint { label: None, ..history.newest() };
+    let follow = |others: &[&History]| {
+        let mut rig = Rig::new(Held::default()).with(1, &first);
+        rig.on(Input::Witness(peer(1), true));
+        for (nth, other) in others.iter().enumerate() {
+            rig.joins(nth as u8 + 2, other);
+            rig.on(Input::Witness(peer(nth as u8 + 2), true));
+        }
+        rig.anchor(hash.clone());
+        let mut supplies = Vec::new();
+        for _ in 0..20 {
+            while let Some((id, _, request)) = rig.request() {
+                rig.answer(id, first.answer(&request));
+            }
+            supplies.extend(std::iter::from_fn(|| rig.supply()));
+            rig.passes(500);
+        }
+        rig.expect_no_penalty();
+        supplies
+    };
+    let [supply] = &follow(&[])[..] else { panic!("one supply") };
+    assert_eq!((supply.begins, &supply.open, supply.label), (true, &hash.hash, first.newest().label));
+    assert_eq!(supply.batches.len(), 1);
+    // Somebody who is vouched for holds something before it, or another period: it may have to be walked to.
+    let longer = History::new(NETWORK, SMALL, 1);
+    assert!(follow(&[&longer]).iter().all(|supply| !supply.begins));
+}
+
 #[test]
 fn the_own_feed_brings_what_is_new_by_itself() {
     let mut history = History::new(NETWORK, SMALL, 1);
