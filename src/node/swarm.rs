@@ -3,10 +3,9 @@
 //! *Always holds:* a swarm that cannot start or listen is said and leaves the node running; only a key that is there and
 //! cannot be read stops the start, because the operator has to decide about it.
 
-use super::NodeError;
+use super::{NodeError, Outside};
 use crate::config::SwarmConfig;
 use crate::data_dir::DataDir;
-use crate::fork::supply::Order;
 use crate::swarm::Swarm;
 use crate::swarm::find::{ADDED_WAITING, Find};
 use crate::swarm::following::Following;
@@ -35,12 +34,12 @@ const AGENT: &str = concat!("honeygraph/", env!("CARGO_PKG_VERSION"));
 pub(super) struct Exchange {
     held: Held,
     applied: watch::Receiver<u64>,
-    supplies: mpsc::Sender<Order>,
+    outside: Outside,
 }
 
 impl Exchange {
     /// Of this network.
-    pub(super) fn of(network: &Network, reading: &Networked, supplies: mpsc::Sender<Order>) -> Option<Self> {
+    pub(super) fn of(network: &Network, reading: &Networked, outside: Outside) -> Option<Self> {
         let held = Held {
             network: NetworkName::new(&network.name)?,
             rules: super::rules(network),
@@ -48,7 +47,7 @@ impl Exchange {
             state: reading.state.clone(),
             journal: reading.journal.clone(),
         };
-        Some(Self { held, applied: reading.applied.clone(), supplies })
+        Some(Self { held, applied: reading.applied.clone(), outside })
     }
 }
 
@@ -121,7 +120,7 @@ async fn run(
     let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
     let (mut task, events) = Task::new(handle.clone(), trusted, config.interval);
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, supplies }| {
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside: Outside { supplies, heads: _ } }| {
         let (following, carrier) = Following::new(held, applied, supplies, task.events(), seed(&handle.us()));
         task.follow(following);
         carrier
