@@ -19,7 +19,7 @@ use honeygraph_testnet::api::Api;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::held::Held;
 use honeygraph_testnet::honeycomb::live::Pace;
-use honeygraph_testnet::honeycomb::{Honeycomb, Profile};
+use honeygraph_testnet::honeycomb::{Fault, Honeycomb, Profile};
 use honeygraph_testnet::local::LocalNode;
 use honeygraph_testnet::process::Launch;
 use libp2p::identity::Keypair;
@@ -139,6 +139,37 @@ fn the_first_period_is_followed_while_it_is_open() {
     let swarm = newcomer.api().json(&format!("/api/sync/status?network={NETWORK}")).unwrap();
     assert_eq!(swarm["progress"]["done"], 0, "it had ended: {swarm}");
     newcomer.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// Failed once: the follower stayed on the fork that the peer that it trusts had left.
+#[test]
+fn a_follower_goes_over_to_the_fork_that_its_trusted_peer_takes() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &[]), 1500);
+    let newcomer = LocalNode::start(in_swarm(other.path(), &[&source])).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    reaches(&newcomer, &status["head"]);
+    // A twin that disagrees from the fourth period on, while nobody else feeds: the head goes over to it…
+    let disagrees = [Fault::Disagree { period: 4, salt: 1 }];
+    let (_, gone_over) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &disagrees), 1300);
+    assert_ne!(gone_over["head"]["fork"], status["head"]["fork"], "the source stays: {}", told(&gone_over));
+    trust(&newcomer, &gone_over["head"]["period"]);
+    reaches(&newcomer, &gone_over["head"]);
+    // …and comes back with one that writes what the first wrote.
+    let (_, back) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &[]), 1700);
+    assert_eq!(back["head"]["fork"], status["head"]["fork"], "the source stays: {}", told(&back));
+    trust(&newcomer, &back["head"]["period"]);
+    reaches(&newcomer, &back["head"]);
+    let state = |node: &LocalNode| {
+        node.api().settled(NETWORK).unwrap();
+        node.api().leaves(NETWORK, "").unwrap()
+    };
+    assert!(state(&source) == state(&newcomer), "the states differ");
+    let data = newcomer.config().data_dir.clone();
+    newcomer.stop().unwrap();
+    verify(&data);
     source.stop().unwrap();
 }
 

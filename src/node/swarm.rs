@@ -120,8 +120,9 @@ async fn run(
     let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
     let (mut task, events) = Task::new(handle.clone(), trusted, config.interval);
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside: Outside { supplies, heads: _ } }| {
-        let (following, carrier) = Following::new(held, applied, supplies, task.events(), seed(&handle.us()));
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside: Outside { supplies, heads } }| {
+        let ways = (supplies, heads);
+        let (following, carrier) = Following::new(held, applied, ways, task.events(), seed(&handle.us()));
         task.follow(following);
         carrier
     });

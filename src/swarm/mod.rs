@@ -6,6 +6,7 @@
 //! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
 //! unchecked; everything a peer can make us hold or do is bounded.
 
+mod carrier;
 pub mod find;
 pub mod following;
 pub mod host;

@@ -221,6 +221,11 @@ impl Task {
                     network.moved(now, &self.book);
                 }
             }
+            Event::Refused(network, ticket) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.tell(now, Input::Refused(ticket), &self.book);
+                }
+            }
             Event::Moved(network) => {
                 if let Some(network) = self.networks.get_mut(&network) {
                     network.moved(now, &self.book);
@@ -243,7 +248,7 @@ impl Task {
                 Effect::Ask { id, peer, request } => self.ask(network, id, peer, &request),
                 Effect::Supply(supply) => {
                     if let Some(network) = self.networks.get_mut(&network) {
-                        network.supply(*supply);
+                        network.supply(now, *supply, &self.book);
                     }
                 }
                 Effect::Prove { period, batches, behind } => {
