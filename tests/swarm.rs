@@ -29,6 +29,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
+use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Ops with which the first period that has its place has begun, and has not ended.
@@ -219,6 +220,70 @@ fn a_newcomer_that_is_killed_in_the_middle_ends_equal() {
     };
     assert!(chain(&data) == chain(&source.config().data_dir));
     verify(&data);
+    source.stop().unwrap();
+}
+
+/// What other nodes hold, asked over three real ones; and orders to fetch.
+#[test]
+fn closed_blocks_are_agreed_on_and_what_is_missing_is_fetched_at_once() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let source = LocalNode::start(in_swarm(folders[0].path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 38, PERIODS, &[]), 1500);
+    let second = LocalNode::start(in_swarm(folders[1].path(), &[&source])).unwrap();
+    trust(&second, &status["head"]["period"]);
+    reaches(&second, &status["head"]);
+    // One that looks at its peers once an hour, unless it is told to.
+    let mut config = in_swarm(folders[2].path(), &[&source, &second]);
+    config.swarm.interval = Duration::from_secs(3600);
+    let third = LocalNode::start(config).unwrap();
+    let (api, of) = (third.api(), format!("network={NETWORK}"));
+    let both = |_: &Value| {
+        let peers = api.json("/api/sync/peers").ok()?;
+        let healthy = peers.as_array()?.iter().filter(|peer| peer["health"] == "healthy").count();
+        (healthy == 2).then_some(())
+    };
+    api.wait(NETWORK, "two peers", both).unwrap();
+    trust(&third, &status["head"]["period"]);
+    let done = api.post(&format!("/api/sync/sync-from/1?{of}"), &json!({})).unwrap();
+    reaches(&third, &status["head"]);
+    // It may have been faster than the order.
+    assert!(done["success"] == true && (done["results"]["failedBlocks"] == 0 || done["message"].is_string()), "{done}");
+    let again =
+        api.post("/api/sync/sync-gaps", &json!({ "gaps": [{ "start": 1, "end": 9 }], "network": NETWORK })).unwrap();
+    assert_eq!((&again["results"]["totalGaps"], &again["results"]["syncedBlocks"]), (&json!(1), &json!(0)), "{again}");
+    let elsewhere = json!({ "gaps": [], "targetFork": "another", "network": NETWORK });
+    assert_eq!(api.send("/api/sync/sync-gaps", &elsewhere).unwrap().1["code"], "refused");
+
+    let blocks = api.json(&format!("/api/sync/blocks?{of}")).unwrap();
+    assert_eq!(blocks, source.api().json(&format!("/api/sync/blocks?{of}")).unwrap());
+    let [.., before, newest] = &blocks.as_array().unwrap()[..] else { panic!("{blocks}") };
+    assert_eq!(newest["hash"], status["head"]["period"], "closed by what opened the head's period");
+    let number = before["blockNum"].as_u64().unwrap();
+    let only = api.json(&format!("/api/sync/blocks?{of}&from={number}&to={number}")).unwrap();
+    assert_eq!(only, json!([before]));
+    let agreed = api.json(&format!("/api/sync/consensus/{number}?{of}")).unwrap();
+    assert_eq!((&agreed["consensus"]["blockHash"], &agreed["consensus"]["confidence"]), (&before["hash"], &json!(1.0)));
+    assert_eq!(agreed["consensus"]["peers"].as_array().unwrap().len(), 2, "{agreed}");
+    let verify = |hash: &Value| {
+        let asked = json!({ "blockNum": number, "expectedHash": hash, "network": NETWORK });
+        api.post("/api/sync/verify", &asked).unwrap()
+    };
+    let right = verify(&before["hash"]);
+    assert_eq!([&right["match"], &right["agreeing"], &right["total"]], [&json!(true), &json!(2), &json!(2)], "{right}");
+    let wrong = verify(&newest["hash"]);
+    assert_eq!(
+        [&wrong["match"], &wrong["agreeing"], &wrong["actualHash"]],
+        [&json!(false), &json!(0), &before["hash"]]
+    );
+    // A block that is open has no hash yet, and one that only a single peer holds no majority.
+    let open = status["head"]["opening_label"].as_u64().unwrap();
+    assert_eq!(api.get(&format!("/api/sync/consensus/{open}?{of}")).unwrap().0, 404);
+    second.stop().unwrap();
+    let alone = |_: &Value| (api.json("/api/sync/peers").ok()?.as_array()?.len() == 1).then_some(());
+    api.wait(NETWORK, "one peer", alone).unwrap();
+    let told = api.get(&format!("/api/sync/consensus/{number}?{of}")).unwrap();
+    assert_eq!((told.0, &told.1["code"]), (404, &json!("not_found")), "{told:?}");
+    third.stop().unwrap();
     source.stop().unwrap();
 }
 

@@ -13,6 +13,7 @@ use crate::swarm::host::{Heard, Host, Settings};
 use crate::swarm::serve::{Held, Serve};
 use crate::swarm::task::{self, Task};
 use crate::web::Networked;
+use crate::web::agree::ASKING;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::source::Finder;
 use honeygraph_bootstrap::transport::{Line, Neighbourhood, SwarmError};
@@ -22,7 +23,8 @@ use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use libp2p::pnet::PreSharedKey;
 use std::path::Path;
-use tokio::sync::{mpsc, watch};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -127,7 +129,15 @@ async fn run(
         carrier
     });
     let carriers: Vec<_> = carriers.collect();
-    let swarm = Swarm { handle, search: find.shown(), added, shown: task.shown() };
+    let swarm = Swarm {
+        handle,
+        search: find.shown(),
+        added,
+        shown: task.shown(),
+        look: task.look(),
+        order: Arc::new(Semaphore::new(1)),
+        asking: Arc::new(Semaphore::new(ASKING)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let until = stop.clone();
     let follow = tokio::task::spawn_blocking(move || {

@@ -23,7 +23,7 @@ use find::Search;
 use honeygraph_bootstrap::source::Source;
 use host::Handle;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 /// A swarm that runs, for those who look at it or order something.
 #[derive(Clone)]
@@ -36,4 +36,10 @@ pub struct Swarm {
     pub shown: watch::Receiver<Arc<task::Shown>>,
     /// More sources for it.
     pub added: mpsc::Sender<Source>,
+    /// Asks all peers at once what they hold, and ends all pauses.
+    pub look: Arc<Notify>,
+    /// One order to fetch at a time.
+    pub order: Arc<Semaphore>,
+    /// Room for questions that are asked around for a reader.
+    pub asking: Arc<Semaphore>,
 }

@@ -23,7 +23,7 @@ use libp2p::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -44,6 +44,8 @@ pub struct Shown {
     pub peers: BTreeMap<PeerId, Known>,
     /// Offences of peers since the start, by kind.
     pub offences: BTreeMap<&'static str, u64>,
+    /// How often all peers were asked at once, and had answered or failed to.
+    pub looked: u64,
 }
 
 /// What is known of a peer.
@@ -53,6 +55,8 @@ pub struct Known {
     pub reliability: f64,
     /// Label of its head, by network.
     pub heads: BTreeMap<String, Option<u64>>,
+    /// Closed periods that it gave, by network.
+    pub given: BTreeMap<String, u64>,
 }
 
 /// The task.
@@ -67,6 +71,11 @@ pub struct Task {
     banned: BTreeSet<PeerKey>,
     /// Peers whose status is on its way.
     asking: BTreeSet<PeerKey>,
+    /// Wants all of them asked at once; whether that is being done, and how often it was.
+    look: Arc<Notify>,
+    looking: bool,
+    looked: u64,
+    given: BTreeMap<PeerKey, BTreeMap<String, u64>>,
     heads: BTreeMap<PeerKey, BTreeMap<String, Option<u64>>>,
     authors: BTreeMap<(NetworkName, PeerId), u64>,
     /// How much each connected peer may tell.
@@ -93,6 +102,10 @@ impl Task {
             connected: BTreeSet::new(),
             banned: BTreeSet::new(),
             asking: BTreeSet::new(),
+            look: Arc::default(),
+            looking: false,
+            looked: 0,
+            given: BTreeMap::new(),
             heads: BTreeMap::new(),
             authors: BTreeMap::new(),
             tellers: BTreeMap::new(),
@@ -117,6 +130,11 @@ impl Task {
         self.shown.subscribe()
     }
 
+    /// Told, it asks all peers at once what they hold.
+    pub fn look(&self) -> Arc<Notify> {
+        self.look.clone()
+    }
+
     /// Runs until it is stopped.
     pub async fn run(
         mut self,
@@ -134,6 +152,7 @@ impl Task {
         for network in self.networks.values() {
             network.watch(self.events.clone());
         }
+        let look = self.look.clone();
         loop {
             let now = now_ms();
             let wake = self.networks.values().filter_map(|network| network.planner.wake_at(now)).min();
@@ -148,6 +167,7 @@ impl Task {
                 Some(event) = events.recv() => self.event(event).await,
                 Some(rumour) = rumours.recv() => self.rumour(rumour).await,
                 _ = ask.tick() => self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer)),
+                () = look.notified() => self.look_now().await,
                 _ = show.tick() => self.show().await,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     self.tell_all(|_| Some(Input::Tick)).await;
@@ -168,6 +188,7 @@ impl Task {
         for peer in gone {
             self.book.connected(now, peer, false);
             self.heads.remove(&peer);
+            self.given.remove(&peer);
             self.each(|_| Some(Input::Gone(peer)));
         }
         for peer in new {
@@ -247,6 +268,9 @@ impl Task {
             match effect {
                 Effect::Ask { id, peer, request } => self.ask(network, id, peer, &request),
                 Effect::Supply(supply) => {
+                    if supply.period.is_some() && supply.last && self.connected.contains(&supply.from) {
+                        *self.given.entry(supply.from).or_default().entry(network.to_string()).or_default() += 1;
+                    }
                     if let Some(network) = self.networks.get_mut(&network) {
                         network.supply(now, *supply, &self.book);
                     }
@@ -303,6 +327,21 @@ impl Task {
         });
     }
 
+    /// Asks all peers at once, and shows it when all of them have answered or failed to.
+    async fn look_now(&mut self) {
+        self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer));
+        self.looking = true;
+        self.has_looked();
+        self.perform().await;
+    }
+
+    fn has_looked(&mut self) {
+        if self.asking.is_empty() && std::mem::take(&mut self.looking) {
+            self.looked += 1;
+            self.each(|_| Some(Input::AtOnce));
+        }
+    }
+
     fn status(&mut self, peer: PeerKey, answer: Result<Status, Failure>) {
         self.asking.remove(&peer);
         let now = now_ms();
@@ -322,6 +361,7 @@ impl Task {
             }
             Err(Failure::Timeout | Failure::Disconnected) => self.book.outcome(now, peer, false),
         }
+        self.has_looked();
     }
 
     /// A head by gossip.
@@ -385,12 +425,14 @@ impl Task {
         let known = |peer: &PeerKey| {
             let reliability = self.book.get(peer).map_or(1.0, |known| known.reliability.value(now));
             let heads = self.heads.get(peer).cloned().unwrap_or_default();
-            Some((id(peer)?, Known { reliability, heads }))
+            let given = self.given.get(peer).cloned().unwrap_or_default();
+            Some((id(peer)?, Known { reliability, heads, given }))
         };
         let shown = Shown {
             networks: self.networks.iter().map(|(name, of)| (name.to_string(), of.planner.progress(now))).collect(),
             peers: self.connected.iter().filter_map(known).collect(),
             offences: self.book.offences.iter().map(|(offence, count)| (offence.word(), *count)).collect(),
+            looked: self.looked,
         };
         self.shown.send_if_modified(|held| {
             let changed = **held != shown;

@@ -264,6 +264,14 @@ impl Planner {
         !walked && any && all
     }
 
+    /// Ends its pauses.
+    pub(super) fn live_at_once(&mut self, now: u64) {
+        if let Some(live) = &mut self.live {
+            live.not_before = now;
+            live.behind_since = live.behind_since.map(|_| now.saturating_sub(LAG_MS));
+        }
+    }
+
     pub(super) fn live_failed(&mut self, now: u64, id: AskId, peer: PeerKey, lacks: bool) {
         let Some(live) = self.live.as_mut() else { return };
         if lacks {

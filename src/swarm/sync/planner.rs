@@ -131,6 +131,7 @@ impl Planner {
             Input::Taken(ticket) => self.taken(now, ticket),
             Input::Refused(ticket) => self.refused(now, ticket),
             Input::Proven(period, verdict) => self.proven(period, verdict, fx),
+            Input::AtOnce => self.at_once(now),
             Input::Tick => {}
         }
         self.expire(now, fx);
@@ -144,6 +145,16 @@ impl Planner {
             || !self.resting.is_empty()
             || self.live.as_ref().is_some_and(Live::waits);
         busy.then_some(now + TICK_MS)
+    }
+
+    /// Ends the pauses between tries. How often something was tried stays noted.
+    fn at_once(&mut self, now: u64) {
+        self.resting.values_mut().for_each(|(_, until)| *until = now);
+        if let Some(leg) = &mut self.leg {
+            leg.step.not_before = now;
+            leg.slots.iter_mut().for_each(|slot| slot.not_before = now);
+        }
+        self.live_at_once(now);
     }
 
     fn anchor(&mut self, checkpoint: Checkpoint) {
