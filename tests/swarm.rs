@@ -5,12 +5,14 @@ mod desk;
 use desk::{NETWORK, PERIODS, config, honeycomb, pace, told};
 use honeygraph::config::Config;
 use honeygraph::swarm::host::{AskError, Handle, Host, Protocol, Settings};
+use honeygraph::swarm::peers::PeerBook;
 use honeygraph::swarm::sync::check;
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_bootstrap::transport::Line;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, HeadersWanted, Request, Walk};
+use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::NetworkName;
 use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
 use honeygraph_protocols::swarm::wire::Message;
@@ -29,7 +31,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Ops with which the first period that has its place has begun, and has not ended.
@@ -284,6 +286,39 @@ fn closed_blocks_are_agreed_on_and_what_is_missing_is_fetched_at_once() {
     let told = api.get(&format!("/api/sync/consensus/{number}?{of}")).unwrap();
     assert_eq!((told.0, &told.1["code"]), (404, &json!("not_found")), "{told:?}");
     third.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// Failed once: after a restart every peer was as good as one that was never asked.
+#[test]
+fn how_a_peer_served_is_remembered_over_a_restart() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let id: PeerId = source.endpoints().swarm[0].rsplit_once("/p2p/").unwrap().1.parse().unwrap();
+    let key = PeerKey::from_peer_id(&id.to_bytes()).unwrap();
+    let config = in_swarm(other.path(), &[&source]);
+    let file = config.data_dir.join("swarm/book");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let mut before = PeerBook::default();
+    (0..5).for_each(|_| before.outcome(now, key, false));
+    before.save(now, &file).unwrap();
+
+    let node = LocalNode::start(config.clone()).unwrap();
+    let reliability = |node: &LocalNode| {
+        // Before it was looked up, nothing is said of its heads.
+        let look = |_: &Value| {
+            let peers = node.api().json("/api/sync/peers").ok()?;
+            peers[0]["reliability"].as_f64().filter(|_| peers[0]["heads"].is_object())
+        };
+        node.api().wait(NETWORK, "the peer", look).unwrap()
+    };
+    // It answers well now, and what was stays a part of it for long.
+    assert!(reliability(&node) < 1.0);
+    node.stop().unwrap();
+    let kept = PeerBook::load(&file).unwrap();
+    let known = kept.get(&key).unwrap();
+    assert!(known.last_success.is_some_and(|at| at >= now), "{known:?}");
+    assert!((0.5..1.0).contains(&known.reliability.value(now)), "{known:?}");
     source.stop().unwrap();
 }
 

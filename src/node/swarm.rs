@@ -115,13 +115,13 @@ async fn run(
     let (mut host, handle, heard) = Host::new(settings)?;
     host.listen().await;
     info!(peer = %handle.us(), "takes part in the swarm");
-    let find = Find::new(handle.clone(), finder, config.sources.clone(), data.swarm_peers());
     let (added, added_out) = mpsc::channel(ADDED_WAITING);
     let held = exchanges.iter().map(|exchange| (exchange.held.network.clone(), exchange.held.clone())).collect();
     let Heard { rumours, questions } = heard;
     let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
-    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval);
+    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval, data.swarm_book());
+    let find = Find::new(handle.clone(), finder, config.sources.clone(), (data.swarm_peers(), task.shown()));
     let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside: Outside { supplies, heads } }| {
         let ways = (supplies, heads);
         let (following, carrier) = Following::new(held, applied, ways, task.events(), seed(&handle.us()));

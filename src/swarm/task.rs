@@ -21,6 +21,7 @@ use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
 use honeygraph_protocols::swarm::wire::{Message, Refused};
 use libp2p::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, watch};
@@ -34,6 +35,8 @@ const EVENTS: usize = 256;
 const AUTHORS: usize = 1_024;
 /// How often what is shown is made, and bans that have ended are lifted.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
+/// How often the book of peers is written: a death costs as much of it.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the swarm shows of what it fetches.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +67,8 @@ pub struct Task {
     handle: Handle,
     networks: BTreeMap<NetworkName, Following>,
     book: PeerBook,
+    /// Where it is kept.
+    file: PathBuf,
     /// Peers that the operator trusts.
     trusted: BTreeSet<PeerKey>,
     interval: Duration,
@@ -90,13 +95,23 @@ pub fn topics<'a>(networks: impl IntoIterator<Item = &'a NetworkName>) -> Vec<St
 }
 
 impl Task {
-    /// Follows these networks.
-    pub fn new(handle: Handle, trusted: BTreeSet<PeerKey>, interval: Duration) -> (Self, mpsc::Receiver<Event>) {
+    /// Follows these networks. What was known of peers in earlier runs is in the file.
+    pub fn new(
+        handle: Handle,
+        trusted: BTreeSet<PeerKey>,
+        interval: Duration,
+        file: PathBuf,
+    ) -> (Self, mpsc::Receiver<Event>) {
+        let book = PeerBook::load(&file).unwrap_or_else(|error| {
+            warn!(file = %file.display(), %error, "how peers served in earlier runs is not known");
+            PeerBook::default()
+        });
         let (events, events_out) = mpsc::channel(EVENTS);
         let task = Self {
             handle,
             networks: BTreeMap::new(),
-            book: PeerBook::default(),
+            book,
+            file,
             trusted,
             interval,
             connected: BTreeSet::new(),
@@ -146,12 +161,14 @@ impl Task {
         seen.mark_changed();
         let mut ask = tokio::time::interval(self.interval);
         let mut show = tokio::time::interval(SHOW_EVERY);
-        for timer in [&mut ask, &mut show] {
+        let mut save = tokio::time::interval(SAVE_EVERY);
+        for timer in [&mut ask, &mut show, &mut save] {
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         }
         for network in self.networks.values() {
             network.watch(self.events.clone());
         }
+        self.bar().await;
         let look = self.look.clone();
         loop {
             let now = now_ms();
@@ -169,10 +186,26 @@ impl Task {
                 _ = ask.tick() => self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer)),
                 () = look.notified() => self.look_now().await,
                 _ = show.tick() => self.show().await,
+                _ = save.tick() => self.save(),
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     self.tell_all(|_| Some(Input::Tick)).await;
                 }
             }
+        }
+        self.save();
+    }
+
+    /// Bans of earlier runs hold until they end.
+    async fn bar(&mut self) {
+        self.banned = self.book.banned(now_ms()).copied().collect();
+        for id in self.banned.iter().filter_map(id) {
+            self.handle.block(id, true).await;
+        }
+    }
+
+    fn save(&self) {
+        if let Err(error) = self.book.save(now_ms(), &self.file) {
+            warn!(file = %self.file.display(), %error, "how peers served cannot be remembered");
         }
     }
 
