@@ -127,6 +127,11 @@ impl DataDir {
         self.path.join("swarm/peers.json")
     }
 
+    /// File of how peers served, and of what they did wrong.
+    pub fn swarm_book(&self) -> PathBuf {
+        self.path.join("swarm/book")
+    }
+
     /// Networks that have a journal here, ordered by name.
     pub fn networks(&self) -> Result<Vec<String>, DataDirError> {
         let folder = self.path.join("journal");

@@ -14,6 +14,7 @@ use crate::feed::networks::{INTAKE_MESSAGES, Networks, NetworksError, Port};
 use crate::feed::session::Surroundings;
 use crate::feed::upgrade::Feeds;
 use crate::fork::admin::ADMIN_CAPACITY;
+use crate::fork::heads::Heads;
 use crate::fork::machine::Limits as ForkLimits;
 use crate::fork::record::Lsn;
 use crate::fork::rules::Rules;
@@ -145,9 +146,9 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let mut ports = BTreeMap::new();
     let (mut networked, mut exchanges) = (BTreeMap::new(), Vec::new());
     for (network, stores) in open_stores(&storage.disk, &config, &data)? {
-        let (port, reading, supplies) = storage.start(&network, stores, &data)?;
+        let (port, reading, outside) = storage.start(&network, stores, &data)?;
         ports.insert(network.name.clone(), port);
-        exchanges.extend(swarm::Exchange::of(&network, &reading, supplies));
+        exchanges.extend(swarm::Exchange::of(&network, &reading, outside));
         networked.insert(network.name.clone(), reading);
     }
     // `network` is what a request means that names none; a feed that names none is DLUX's (docs/honeycomb.md).
@@ -366,6 +367,12 @@ struct Storage {
     retention: Orders,
 }
 
+/// What others than feeds and operators tell a core.
+struct Outside {
+    supplies: mpsc::Sender<Order>,
+    heads: watch::Sender<Heads>,
+}
+
 impl Storage {
     fn new(shutdown: CancellationToken, (gateways, roots): (Vec<String>, u64), retention: Orders) -> Self {
         Self {
@@ -387,7 +394,7 @@ impl Storage {
         network: &Network,
         (core, state): Stores,
         data: &DataDir,
-    ) -> Result<(Port, Networked, mpsc::Sender<Order>), NodeError> {
+    ) -> Result<(Port, Networked, Outside), NodeError> {
         let name = network.name.clone();
         if let Some(cut) = &core.recovered.cut {
             warn!(network = name, lsn = cut.lsn, bytes = cut.bytes, "a torn write at the end of the journal was cut");
@@ -398,6 +405,7 @@ impl Storage {
         let (feeds, feeds_out) = mpsc::channel(INTAKE_MESSAGES);
         let (orders, orders_out) = mpsc::channel(ADMIN_CAPACITY);
         let (supplies, supplies_out) = mpsc::channel(SUPPLY_CAPACITY);
+        let (heads, heads_out) = watch::channel(Heads::new());
         let port = Port::new(feeds, core.durable());
         let (kept, kept_seen) = watch::channel(Arc::default());
         let reading = Networked {
@@ -429,10 +437,10 @@ impl Storage {
         };
         self.start_keeping(&name, keeping)?;
         self.start_projection(&name, state, core.reader(), (applied, floor_seen))?;
-        let inlets =
-            Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, stop: self.stops.0.clone() };
+        let stop = self.stops.0.clone();
+        let inlets = Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, heads: heads_out, stop };
         self.start_core(&name, core, inlets)?;
-        Ok((port, reading, supplies))
+        Ok((port, reading, Outside { supplies, heads }))
     }
 
     fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {

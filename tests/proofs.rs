@@ -202,8 +202,8 @@ fn a_state_that_honeycomb_gave_is_the_base_once_a_root_proves_it() {
     let node = LocalNode::start(config(folder.path(), PERIODS)).unwrap();
     let (honeycomb, _) = proven(&node, honeycomb(Profile::Published, 8, PERIODS, &[]), 1500);
     let data = node.config().data_dir.clone();
-    let closes = honeycomb.truth().periods.iter().filter_map(|period| period.close.as_ref());
-    let document = String::from_utf8(closes.filter(|close| close.root).next_back().unwrap().document.clone()).unwrap();
+    let mut closes = honeycomb.truth().periods.iter().filter_map(|period| period.close.as_ref());
+    let document = String::from_utf8(closes.rfind(|close| close.root).unwrap().document.clone()).unwrap();
     let state = document.split_once(',').and_then(|(_, state)| state.strip_suffix(']')).unwrap();
     let give = |answer: String| {
         let file = folder.path().join("state.json");

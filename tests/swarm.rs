@@ -5,12 +5,14 @@ mod desk;
 use desk::{NETWORK, PERIODS, config, honeycomb, pace, told};
 use honeygraph::config::Config;
 use honeygraph::swarm::host::{AskError, Handle, Host, Protocol, Settings};
+use honeygraph::swarm::peers::PeerBook;
 use honeygraph::swarm::sync::check;
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_bootstrap::transport::Line;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, HeadersWanted, Request, Walk};
+use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::NetworkName;
 use honeygraph_protocols::swarm::status::{Request as StatusRequest, Status};
 use honeygraph_protocols::swarm::wire::Message;
@@ -19,7 +21,7 @@ use honeygraph_testnet::api::Api;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::held::Held;
 use honeygraph_testnet::honeycomb::live::Pace;
-use honeygraph_testnet::honeycomb::{Honeycomb, Profile};
+use honeygraph_testnet::honeycomb::{Fault, Honeycomb, Profile};
 use honeygraph_testnet::local::LocalNode;
 use honeygraph_testnet::process::Launch;
 use libp2p::identity::Keypair;
@@ -29,7 +31,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Ops with which the first period that has its place has begun, and has not ended.
+const FIRST_OPS: u64 = 250;
 
 /// A node in the swarm, with these first peers.
 fn in_swarm(folder: &Path, peers: &[&LocalNode]) -> Config {
@@ -121,6 +127,55 @@ fn a_newcomer_with_a_peer_and_a_hash_becomes_equal_and_catches_up() {
     source.stop().unwrap();
 }
 
+/// Failed once: it stood still until the first period was over, and its end trusted.
+#[test]
+fn the_first_period_is_followed_while_it_is_open() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 36, PERIODS, &[]), FIRST_OPS);
+    assert!(status["head"]["batch"].is_string(), "nothing has its place yet: {status}");
+    let newcomer = LocalNode::start(in_swarm(other.path(), &[&source])).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    reaches(&newcomer, &status["head"]);
+    let followed = newcomer.api().settled(NETWORK).unwrap();
+    assert_eq!(followed["head"]["opening_label"], status["head"]["opening_label"]);
+    let swarm = newcomer.api().json(&format!("/api/sync/status?network={NETWORK}")).unwrap();
+    assert_eq!(swarm["progress"]["done"], 0, "it had ended: {swarm}");
+    newcomer.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// Failed once: the follower stayed on the fork that the peer that it trusts had left.
+#[test]
+fn a_follower_goes_over_to_the_fork_that_its_trusted_peer_takes() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &[]), 1500);
+    let newcomer = LocalNode::start(in_swarm(other.path(), &[&source])).unwrap();
+    trust(&newcomer, &status["head"]["period"]);
+    reaches(&newcomer, &status["head"]);
+    // A twin that disagrees from the fourth period on, while nobody else feeds: the head goes over to it…
+    let disagrees = [Fault::Disagree { period: 4, salt: 1 }];
+    let (_, gone_over) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &disagrees), 1300);
+    assert_ne!(gone_over["head"]["fork"], status["head"]["fork"], "the source stays: {}", told(&gone_over));
+    trust(&newcomer, &gone_over["head"]["period"]);
+    reaches(&newcomer, &gone_over["head"]);
+    // …and comes back with one that writes what the first wrote.
+    let (_, back) = fed(&source, honeycomb(Profile::Published, 37, PERIODS, &[]), 1700);
+    assert_eq!(back["head"]["fork"], status["head"]["fork"], "the source stays: {}", told(&back));
+    trust(&newcomer, &back["head"]["period"]);
+    reaches(&newcomer, &back["head"]);
+    let state = |node: &LocalNode| {
+        node.api().settled(NETWORK).unwrap();
+        node.api().leaves(NETWORK, "").unwrap()
+    };
+    assert!(state(&source) == state(&newcomer), "the states differ");
+    let data = newcomer.config().data_dir.clone();
+    newcomer.stop().unwrap();
+    verify(&data);
+    source.stop().unwrap();
+}
+
 /// Deaths in the middle of a fetch.
 const KILLS: usize = 4;
 
@@ -167,6 +222,103 @@ fn a_newcomer_that_is_killed_in_the_middle_ends_equal() {
     };
     assert!(chain(&data) == chain(&source.config().data_dir));
     verify(&data);
+    source.stop().unwrap();
+}
+
+/// What other nodes hold, asked over three real ones; and orders to fetch.
+#[test]
+fn closed_blocks_are_agreed_on_and_what_is_missing_is_fetched_at_once() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let source = LocalNode::start(in_swarm(folders[0].path(), &[])).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 38, PERIODS, &[]), 1500);
+    let second = LocalNode::start(in_swarm(folders[1].path(), &[&source])).unwrap();
+    trust(&second, &status["head"]["period"]);
+    reaches(&second, &status["head"]);
+    // One that looks at its peers once an hour, unless it is told to.
+    let mut config = in_swarm(folders[2].path(), &[&source, &second]);
+    config.swarm.interval = Duration::from_secs(3600);
+    let third = LocalNode::start(config).unwrap();
+    let (api, of) = (third.api(), format!("network={NETWORK}"));
+    let both = |_: &Value| {
+        let peers = api.json("/api/sync/peers").ok()?;
+        let healthy = peers.as_array()?.iter().filter(|peer| peer["health"] == "healthy").count();
+        (healthy == 2).then_some(())
+    };
+    api.wait(NETWORK, "two peers", both).unwrap();
+    trust(&third, &status["head"]["period"]);
+    let done = api.post(&format!("/api/sync/sync-from/1?{of}"), &json!({})).unwrap();
+    reaches(&third, &status["head"]);
+    // It may have been faster than the order.
+    assert!(done["success"] == true && (done["results"]["failedBlocks"] == 0 || done["message"].is_string()), "{done}");
+    let again =
+        api.post("/api/sync/sync-gaps", &json!({ "gaps": [{ "start": 1, "end": 9 }], "network": NETWORK })).unwrap();
+    assert_eq!((&again["results"]["totalGaps"], &again["results"]["syncedBlocks"]), (&json!(1), &json!(0)), "{again}");
+    let elsewhere = json!({ "gaps": [], "targetFork": "another", "network": NETWORK });
+    assert_eq!(api.send("/api/sync/sync-gaps", &elsewhere).unwrap().1["code"], "refused");
+
+    let blocks = api.json(&format!("/api/sync/blocks?{of}")).unwrap();
+    assert_eq!(blocks, source.api().json(&format!("/api/sync/blocks?{of}")).unwrap());
+    let [.., before, newest] = &blocks.as_array().unwrap()[..] else { panic!("{blocks}") };
+    assert_eq!(newest["hash"], status["head"]["period"], "closed by what opened the head's period");
+    let number = before["blockNum"].as_u64().unwrap();
+    let only = api.json(&format!("/api/sync/blocks?{of}&from={number}&to={number}")).unwrap();
+    assert_eq!(only, json!([before]));
+    let agreed = api.json(&format!("/api/sync/consensus/{number}?{of}")).unwrap();
+    assert_eq!((&agreed["consensus"]["blockHash"], &agreed["consensus"]["confidence"]), (&before["hash"], &json!(1.0)));
+    assert_eq!(agreed["consensus"]["peers"].as_array().unwrap().len(), 2, "{agreed}");
+    let verify = |hash: &Value| {
+        let asked = json!({ "blockNum": number, "expectedHash": hash, "network": NETWORK });
+        api.post("/api/sync/verify", &asked).unwrap()
+    };
+    let right = verify(&before["hash"]);
+    assert_eq!([&right["match"], &right["agreeing"], &right["total"]], [&json!(true), &json!(2), &json!(2)], "{right}");
+    let wrong = verify(&newest["hash"]);
+    assert_eq!(
+        [&wrong["match"], &wrong["agreeing"], &wrong["actualHash"]],
+        [&json!(false), &json!(0), &before["hash"]]
+    );
+    // A block that is open has no hash yet, and one that only a single peer holds no majority.
+    let open = status["head"]["opening_label"].as_u64().unwrap();
+    assert_eq!(api.get(&format!("/api/sync/consensus/{open}?{of}")).unwrap().0, 404);
+    second.stop().unwrap();
+    let alone = |_: &Value| (api.json("/api/sync/peers").ok()?.as_array()?.len() == 1).then_some(());
+    api.wait(NETWORK, "one peer", alone).unwrap();
+    let told = api.get(&format!("/api/sync/consensus/{number}?{of}")).unwrap();
+    assert_eq!((told.0, &told.1["code"]), (404, &json!("not_found")), "{told:?}");
+    third.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// Failed once: after a restart every peer was as good as one that was never asked.
+#[test]
+fn how_a_peer_served_is_remembered_over_a_restart() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let id: PeerId = source.endpoints().swarm[0].rsplit_once("/p2p/").unwrap().1.parse().unwrap();
+    let key = PeerKey::from_peer_id(&id.to_bytes()).unwrap();
+    let config = in_swarm(other.path(), &[&source]);
+    let file = config.data_dir.join("swarm/book");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let mut before = PeerBook::default();
+    (0..5).for_each(|_| before.outcome(now, key, false));
+    before.save(now, &file).unwrap();
+
+    let node = LocalNode::start(config.clone()).unwrap();
+    let reliability = |node: &LocalNode| {
+        // Before it was looked up, nothing is said of its heads.
+        let look = |_: &Value| {
+            let peers = node.api().json("/api/sync/peers").ok()?;
+            peers[0]["reliability"].as_f64().filter(|_| peers[0]["heads"].is_object())
+        };
+        node.api().wait(NETWORK, "the peer", look).unwrap()
+    };
+    // It answers well now, and what was stays a part of it for long.
+    assert!(reliability(&node) < 1.0);
+    node.stop().unwrap();
+    let kept = PeerBook::load(&file).unwrap();
+    let known = kept.get(&key).unwrap();
+    assert!(known.last_success.is_some_and(|at| at >= now), "{known:?}");
+    assert!((0.5..1.0).contains(&known.reliability.value(now)), "{known:?}");
     source.stop().unwrap();
 }
 

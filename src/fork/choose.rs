@@ -20,6 +20,8 @@ pub struct Candidate {
     pub accounts: usize,
     /// Own feeds that stand on it.
     pub feeds: usize,
+    /// Peers that the operator trusts whose head stands on it.
+    pub peers: usize,
     /// Barred by a verdict.
     pub barred: bool,
     /// A checkpoint on it does not have the hash that was announced.
@@ -37,17 +39,17 @@ pub enum Verdict {
     Move(Node, &'static str),
 }
 
-/// Weighs the candidates: pinned, confirmed, without a mismatch, more accounts of the electorate, more own feeds, then
-/// *stay*: the head's own history goes on, whatever its length. A rival needs evidence; without any the head stays, and
+/// Weighs the candidates: pinned, confirmed, without a mismatch, more accounts of the electorate, more own feeds, where more
+/// trusted peers stand, then *stay*: the head's own history goes on, whatever its length. A rival needs evidence; without any the head stays, and
 /// nothing crosses a confirmed checkpoint but a pin.
 pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
     let weight = |candidate: &Candidate| {
         let proven = (candidate.pinned, candidate.confirmed, !candidate.mismatch);
-        (proven, candidate.accounts, candidate.feeds, candidate.extends_head)
+        (proven, candidate.accounts, candidate.feeds, candidate.peers, candidate.extends_head)
     };
     let mut best: Option<&Candidate> = None;
     let eligible = |candidate: &&Candidate| {
-        let evidence = candidate.confirmed || candidate.accounts > 0 || candidate.feeds > 0;
+        let evidence = candidate.confirmed || candidate.accounts + candidate.feeds + candidate.peers > 0;
         let may = candidate.pinned || (evidence && !candidate.crosses);
         !candidate.barred && (head.is_none() || candidate.extends_head || may)
     };
@@ -61,7 +63,7 @@ pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
         return Verdict::Stay;
     }
     let own = candidates.iter().find(|own| own.extends_head && !own.barred);
-    let accounts = own.map_or(0, |own| own.accounts);
+    let (accounts, feeds) = own.map_or((0, 0), |own| (own.accounts, own.feeds));
     let why = match head {
         None => "first history",
         Some(_) if best.extends_head => "the head's history goes on",
@@ -69,7 +71,8 @@ pub fn choose(head: Option<Node>, candidates: &[Candidate]) -> Verdict {
         Some(_) if best.confirmed => "confirmed",
         Some(_) if own.is_some_and(|own| own.mismatch) && !best.mismatch => "no mismatch",
         Some(_) if best.accounts > accounts => "more accounts",
-        Some(_) => "more own feeds",
+        Some(_) if best.feeds > feeds => "more own feeds",
+        Some(_) => "trusted peers",
     };
     Verdict::Move(best.tip, why)
 }
@@ -90,6 +93,7 @@ mod tests {
             crosses: flags.contains('x'),
             accounts: flags.chars().filter(|flag| *flag == 'a').count(),
             feeds,
+            peers: flags.chars().filter(|flag| *flag == 't').count(),
             barred: flags.contains('b'),
             mismatch: flags.contains('m'),
             extends_head: flags.contains('e'),
@@ -137,6 +141,14 @@ mod tests {
             ("but a pin", head, &[candidate(0, 0, "e"), candidate(1, 0, "xp")], to(1)),
             ("what crosses is no reason to move", head, &[candidate(1, 3, "x")], None),
             ("a barred one never, whoever vouches", head, &[candidate(0, 0, "e"), candidate(1, 0, "bca")], to(0)),
+            ("a trusted peer leads where nobody feeds", head, &[candidate(0, 0, "e"), candidate(1, 0, "t")], to(1)),
+            ("the own feed beats a trusted peer", head, &[candidate(0, 1, "e"), candidate(1, 0, "tt")], to(0)),
+            ("as many feeds: the trusted peer", head, &[candidate(0, 1, "e"), candidate(1, 1, "t")], to(1)),
+            ("a pin beats trusted peers", head, &[candidate(0, 0, "ep"), candidate(1, 0, "tt")], to(0)),
+            ("as many trusted peers: stay", head, &[candidate(0, 0, "et"), candidate(1, 0, "t")], to(0)),
+            ("no trusted peer crosses", head, &[candidate(0, 0, "e"), candidate(1, 0, "xt")], to(0)),
+            ("nor into what is barred", head, &[candidate(0, 0, "e"), candidate(1, 0, "bt")], to(0)),
+            ("nor into a mismatch", head, &[candidate(0, 0, "e"), candidate(1, 0, "mt")], to(0)),
             ("a barred pin does not count", head, &[candidate(0, 1, "e"), candidate(1, 0, "pb")], to(0)),
         ];
         for (name, head, candidates, expected) in cases {

@@ -8,6 +8,7 @@
 
 use super::answers::Held;
 use super::found::{Closed, Found};
+use super::heads::Heads;
 use super::holes::Holes;
 use super::lane::{Lane, OPEN_BYTES};
 use super::ledger::{LANES_HELD, Ledger};
@@ -143,6 +144,8 @@ pub struct Core {
     pub(super) weighed: Option<Weighed>,
     /// Accounts of the electorate that vouch for checkpoints.
     pub(super) vouched: BTreeMap<HashText, usize>,
+    /// Where the heads of trusted peers stand.
+    pub(super) peer_heads: Heads,
     /// How far held-up lanes were tried again.
     pub(super) retry: Retry,
     /// Bodies that answers were compared with.
@@ -186,6 +189,7 @@ impl Core {
             ended: VecDeque::new(),
             weighed: None,
             vouched: BTreeMap::new(),
+            peer_heads: Heads::new(),
             retry: Retry::default(),
             held: Held::default(),
             left_at: BTreeMap::new(),

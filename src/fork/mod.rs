@@ -2,7 +2,7 @@
 //!
 //! [`machine::Core`] is the network's one decider; `lane` cuts a feed's stream, `book` keeps what has no place yet,
 //! `tree` what has one, `settle` moves batches from the one to the other, `questions` and `answers` fill holes, `supply`
-//! takes what no feed brought, `meet` and `reopen` put the lanes behind it, `choose` picks the head, `verdicts` are the operator's.
+//! takes what no feed brought, `meet` and `reopen` put the lanes behind it, `choose` picks the head (`heads`: what trusted peers call theirs), `verdicts` are the operator's.
 //!
 //! *Always holds:* pure decisions; the only state that survives is the [`ledger`], and only records change it.
 
@@ -12,6 +12,7 @@ pub mod audit;
 mod book;
 pub mod choose;
 pub mod found;
+pub mod heads;
 mod holes;
 pub mod lane;
 pub mod ledger;

@@ -323,9 +323,9 @@ impl Proofs {
         self.find(links, hash).is_some()
     }
 
-    /// Whether a checkpoint on this history is trusted by the operator.
-    pub fn is_pinned(&self, links: &[Node]) -> bool {
-        self.trusted.keys().any(|hash| self.find(links, hash).is_some())
+    /// The checkpoints on this history that the operator trusts.
+    pub fn pins(&self, links: &[Node]) -> BTreeSet<&HashText> {
+        self.trusted.keys().filter(|hash| self.find(links, hash).is_some()).collect()
     }
 
     /// Forgets branches that are gone.
@@ -469,9 +469,9 @@ mod tests {
         proofs.trust(&[links.to_vec()], &trust(true));
         let pin = Some(Anchor::Pin);
         assert_eq!(anchors(&proofs), [pin, pin, None, pin, None], "what could not be recomputed is not final");
-        assert!(proofs.is_pinned(&links) && !proofs.is_pinned(&[node(0, 35)]));
+        assert!(!proofs.pins(&links).is_empty() && proofs.pins(&[node(0, 35)]).is_empty());
         proofs.trust(&[], &trust(false));
-        assert!(!proofs.is_pinned(&links));
+        assert!(proofs.pins(&links).is_empty());
         assert_eq!(anchors(&proofs), [feed, feed, None, None, None], "what others vouch for stays");
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Weighed {
     proofs: (u64, Lsn, usize),
     /// So do accounts.
     vouched: BTreeMap<HashText, usize>,
+    /// And the heads of trusted peers.
+    peers: Vec<Node>,
 }
 
 /// A batch that is about to be chained.
@@ -449,11 +451,12 @@ impl Core {
                 (proofs.counts[2], proofs.cursor, proofs.trusted.len())
             },
             vouched: self.vouched.clone(),
+            peers: self.peer_places(),
         };
         if self.weighed.as_ref() == Some(&weighed) {
             return;
         }
-        let candidates = self.candidates(head, &weighed.standing);
+        let candidates = self.candidates(head, &weighed);
         let Verdict::Move(at, why) = choose(head, &candidates) else {
             self.weighed = Some(weighed);
             return;
@@ -476,7 +479,7 @@ impl Core {
     }
 
     /// The live histories with the evidence for each.
-    fn candidates(&self, head: Option<Node>, standing: &BTreeMap<BranchNo, usize>) -> Vec<Candidate> {
+    fn candidates(&self, head: Option<Node>, weighed: &Weighed) -> Vec<Candidate> {
         let (tree, proofs, barred) = (&self.ledger.tree, &self.ledger.proofs, self.ledger.all_barred());
         let extending = head.map(|head| tree.holding(head)).unwrap_or_default();
         // What only a message of the own feed confirmed is no more than the own feed.
@@ -498,19 +501,31 @@ impl Core {
                 *accounts = (*vouching).max(*accounts);
             }
         }
-        let with_links = live.into_iter().zip(links).zip(accounts);
-        let candidate = with_links.map(|(((branch, tip), links), accounts)| Candidate {
+        let on_head = head.map(|head| proofs.pins(&tree.links(head))).unwrap_or_default();
+        let pins: Vec<BTreeSet<&HashText>> = links.iter().map(|links| proofs.pins(links)).collect();
+        let with_links = live.into_iter().zip(links).zip(accounts).zip(&pins);
+        let candidate = with_links.map(|((((branch, tip), links), accounts), pins)| Candidate {
             tip,
-            pinned: proofs.is_pinned(&links),
+            // What the head's history has, too, is no reason to leave it.
+            pinned: pins.iter().any(|pin| !on_head.contains(pin)),
             confirmed: confirmed(&links).zip(head).is_some_and(|(at, head)| !tree.is_ancestor(at, head)),
             crosses: own.is_some_and(|own| !tree.is_ancestor(own, tip)),
             accounts,
-            feeds: standing.get(&branch).copied().unwrap_or(0),
+            feeds: weighed.standing.get(&branch).copied().unwrap_or(0),
+            peers: weighed.peers.iter().filter(|at| tree.is_ancestor(**at, tip)).count(),
             barred: barred.contains_key(&branch),
             mismatch: proofs.mismatch(&links).is_some(),
             extends_head: extending.contains(&branch),
         });
-        candidate.collect()
+        let mut candidates: Vec<Candidate> = candidate.collect();
+        // A pin of the head's history counts where a rival that something speaks for lacks it.
+        let rivals = candidates.iter().zip(&pins).filter(|(rival, _)| {
+            !rival.extends_head && !rival.barred && (rival.pinned || rival.accounts + rival.feeds + rival.peers > 0)
+        });
+        if rivals.into_iter().any(|(_, pins)| on_head.iter().any(|pin| !pins.contains(pin))) {
+            candidates.iter_mut().filter(|own| own.extends_head).for_each(|own| own.pinned = true);
+        }
+        candidates
     }
 
     /// Where a lane stands in the chain.

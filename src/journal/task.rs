@@ -9,6 +9,7 @@
 use super::{Appender, Frame, Journal, JournalError, Options, Reader, Recovered, State, disk::Disk, ledger_file};
 use crate::feed::message::{FeedId, FromCore, ToCore};
 use crate::fork::admin::Admin;
+use crate::fork::heads::Heads;
 use crate::fork::ledger::Ledger;
 use crate::fork::machine::{Bodies, Body, Core, Effects, Limits};
 use crate::fork::record::Lsn;
@@ -58,6 +59,8 @@ pub struct Inlets {
     pub orders: mpsc::Receiver<Admin>,
     /// Content that no feed brought. Feeds come first: what is live never waits behind history.
     pub supplies: mpsc::Receiver<Order>,
+    /// Where the heads of trusted peers stand.
+    pub heads: watch::Receiver<Heads>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -75,6 +78,14 @@ pub struct CoreTask {
     snapshot: Lsn,
     /// What opening the journal found.
     pub recovered: Recovered,
+}
+
+/// Whether the journal's writer goes on.
+fn failed(state: &State) -> Result<(), JournalError> {
+    match state {
+        State::Failed(reason) => Err(JournalError::Failed(reason.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// The machine's own records, read back.
@@ -153,9 +164,7 @@ impl CoreTask {
                 biased;
                 () = inlets.stop.cancelled() => break,
                 Ok(()) = state.changed() => {
-                    if let State::Failed(reason) = &*state.borrow_and_update() {
-                        return Err(JournalError::Failed(reason.clone()));
-                    }
+                    failed(&state.borrow_and_update())?;
                 }
                 made = &mut room, if !has_room => {
                     made?;
@@ -189,6 +198,7 @@ impl CoreTask {
                     room = Box::pin(self.appender.room());
                     has_room = false;
                 }
+                Ok(()) = inlets.heads.changed(), if has_room => stale |= self.heads(&mut inlets.heads, &mut effects)?,
                 () = tokio::time::sleep(wake) => {}
             }
         }
@@ -263,6 +273,14 @@ impl CoreTask {
         self.perform(effects)?;
         self.answer_when_durable(reply, done);
         Ok(())
+    }
+
+    /// Weighs the heads of trusted peers; whether what is published is stale now.
+    fn heads(&mut self, heads: &mut watch::Receiver<Heads>, effects: &mut Effects) -> Result<bool, JournalError> {
+        let heads = heads.borrow_and_update().clone();
+        self.core.peers_stand(now_ms(), heads, effects);
+        self.perform(effects)?;
+        Ok(true)
     }
 
     fn order(&mut self, order: Admin, effects: &mut Effects) -> Result<(), JournalError> {

@@ -3,11 +3,10 @@
 //! *Always holds:* a swarm that cannot start or listen is said and leaves the node running; only a key that is there and
 //! cannot be read stops the start, because the operator has to decide about it.
 
-use super::NodeError;
+use super::{NodeError, Outside};
 use crate::config::SwarmConfig;
 use crate::data_dir::{DataDir, swarm_binding};
 use crate::fork::admin::Admin;
-use crate::fork::supply::Order;
 use crate::swarm::Swarm;
 use crate::swarm::find::{ADDED_WAITING, Find};
 use crate::swarm::following::Following;
@@ -17,6 +16,7 @@ use crate::swarm::task::{self, Task};
 use crate::swarm::votes::book::Quorum;
 use crate::swarm::votes::task::{self as votes, Votes};
 use crate::web::Networked;
+use crate::web::agree::ASKING;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::source::Finder;
 use honeygraph_bootstrap::transport::{Line, Neighbourhood, SwarmError};
@@ -26,7 +26,8 @@ use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use libp2p::pnet::PreSharedKey;
 use std::path::Path;
-use tokio::sync::{mpsc, watch};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -38,13 +39,13 @@ const AGENT: &str = concat!("honeygraph/", env!("CARGO_PKG_VERSION"));
 pub(super) struct Exchange {
     held: Held,
     applied: watch::Receiver<u64>,
-    supplies: mpsc::Sender<Order>,
+    outside: Outside,
     admin: mpsc::Sender<Admin>,
 }
 
 impl Exchange {
     /// Of this network.
-    pub(super) fn of(network: &Network, reading: &Networked, supplies: mpsc::Sender<Order>) -> Option<Self> {
+    pub(super) fn of(network: &Network, reading: &Networked, outside: Outside) -> Option<Self> {
         let held = Held {
             network: NetworkName::new(&network.name)?,
             rules: super::rules(network),
@@ -52,7 +53,7 @@ impl Exchange {
             state: reading.state.clone(),
             journal: reading.journal.clone(),
         };
-        Some(Self { held, applied: reading.applied.clone(), supplies, admin: reading.admin.clone() })
+        Some(Self { held, applied: reading.applied.clone(), outside, admin: reading.admin.clone() })
     }
 }
 
@@ -118,24 +119,36 @@ async fn run(
     let (mut host, handle, heard) = Host::new(settings)?;
     host.listen().await;
     info!(peer = %handle.us(), "takes part in the swarm");
-    let find = Find::new(handle.clone(), finder, config.sources.clone(), data.swarm_peers());
     let (added, added_out) = mpsc::channel(ADDED_WAITING);
     let held = exchanges.iter().map(|exchange| (exchange.held.network.clone(), exchange.held.clone())).collect();
     let Heard { rumours, questions } = heard;
     let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
     let (ballots, ballots_out) = mpsc::channel(votes::WAITING);
-    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval, ballots);
+    let known = data.swarm_book();
+    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval, known, ballots);
+    let find = Find::new(handle.clone(), finder, config.sources.clone(), (data.swarm_peers(), task.shown()));
     let us = task::key(&handle.us()).ok_or("the node's key is of a kind that cannot vote")?;
     let mut votes = Votes::new(handle.clone(), key, us, voting(config, data), task.events());
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, supplies, admin }| {
-        let agreed = votes.poll(held.clone(), admin);
-        let (following, carrier) = Following::new(held, applied, supplies, task.events(), agreed, seed(&handle.us()));
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside, admin }| {
+        let Outside { supplies, heads } = outside;
+        let (ways, agreed) = ((supplies, heads), votes.poll(held.clone(), admin));
+        let (following, carrier) = Following::new(held, applied, ways, task.events(), agreed, seed(&handle.us()));
         task.follow(following);
         carrier
     });
     let carriers: Vec<_> = carriers.collect();
-    let swarm = Swarm { handle, search: find.shown(), added, shown: task.shown(), votes: votes.shown() };
+    let swarm = Swarm {
+        handle,
+        search: find.shown(),
+        added,
+        shown: task.shown(),
+        votes: votes.shown(),
+        required: config.consensus.0,
+        look: task.look(),
+        order: Arc::new(Semaphore::new(1)),
+        asking: Arc::new(Semaphore::new(ASKING)),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let until = stop.clone();
     let follow = tokio::task::spawn_blocking(move || {

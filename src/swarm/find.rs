@@ -4,6 +4,7 @@
 //! operator it only dials. The file of peers is a cache: without it the next start is slower.
 
 use super::host::{Handle, Seen};
+use super::task::Shown;
 use honeygraph_bootstrap::cache::{Cache, Known};
 use honeygraph_bootstrap::source::{Finder, Source};
 use libp2p::futures::future::join_all;
@@ -50,18 +51,25 @@ pub struct Find {
     sources: Vec<Source>,
     file: PathBuf,
     cache: Cache,
+    /// How well peers serve.
+    served: watch::Receiver<Arc<Shown>>,
     shown: watch::Sender<Arc<Search>>,
     tries: u32,
 }
 
 impl Find {
-    /// Looks in these sources, and among the peers of this file.
-    pub fn new(handle: Handle, finder: Finder, sources: Vec<Source>, file: PathBuf) -> Self {
+    /// Looks in these sources, and among the peers of this file, in which it notes how well they serve.
+    pub fn new(
+        handle: Handle,
+        finder: Finder,
+        sources: Vec<Source>,
+        (file, served): (PathBuf, watch::Receiver<Arc<Shown>>),
+    ) -> Self {
         let cache = Cache::load(&file).unwrap_or_else(|error| {
             warn!(file = %file.display(), %error, "peers of earlier runs are not known");
             Cache::default()
         });
-        Self { handle, finder, sources, file, cache, shown: watch::Sender::default(), tries: 0 }
+        Self { handle, finder, sources, file, cache, served, shown: watch::Sender::default(), tries: 0 }
     }
 
     /// What it shows of itself.
@@ -171,14 +179,15 @@ impl Find {
 
     /// Notes who is connected now.
     fn remember(&mut self, seen: &Seen) {
-        let before = self.cache.clone();
+        let (before, served) = (self.cache.clone(), self.served.borrow().clone());
         for (peer, met) in &seen.peers {
             let mut addresses = met.addresses.clone();
             if met.outgoing && !addresses.contains(&met.address) {
                 addresses.insert(0, met.address.clone());
             }
             if !addresses.is_empty() {
-                self.cache.put(*peer, Known { addresses, score: 1.0, last_success_ms: now_ms() });
+                let score = served.peers.get(peer).map_or(1.0, |known| known.reliability);
+                self.cache.put(*peer, Known { addresses, score, last_success_ms: now_ms() });
             }
         }
         if self.cache != before

@@ -2,16 +2,19 @@
 //!
 //! *Always holds:* the planner sees one commit of the state at a time; the anchors that it knows are those that stand now.
 
-use super::own::History;
+use super::carrier::Carrier;
+use super::own::Here;
 use super::peers::{Offence, PeerBook};
 use super::prove;
 use super::serve::{Held, status};
-use super::supplier::{Supplier, SupplierError};
+use super::supplier::Supplier;
 use super::sync::check::Checked;
+use super::sync::live::AHEAD;
 use super::sync::message::AskId;
 use super::sync::planner::SUPPLIES;
 use super::sync::{Config, Effect, Failure, Input, Planner, Supply, Verdict};
 use super::votes::task::Agreed;
+use crate::fork::heads::{Heads, PLACES};
 use crate::fork::record::Outcome;
 use crate::fork::supply::Order;
 use honeygraph_protocols::batch::BatchId;
@@ -20,16 +23,11 @@ use honeygraph_protocols::swarm::blocks::{Answer, Header, PeriodId};
 use honeygraph_protocols::swarm::heads::Announced;
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::{Label, NetworkName};
-use honeygraph_protocols::swarm::status::{Checkpoint, Status};
+use honeygraph_protocols::swarm::status::{Checkpoint, Head, Status};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
-/// A refused supply is not tried again before so long: what refuses it has to change first.
-const REFUSED_REST: Duration = Duration::from_secs(15);
-/// After so long it is looked whether what a supply waits for is here.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Checkpoints before a period that its document may name: two days'.
 const TWO_DAYS: usize = 600;
 /// Supplied periods of which the proof is waited for.
@@ -52,10 +50,58 @@ pub enum Event {
     Proven(NetworkName, PeriodId, Verdict),
     /// The core has taken a supply.
     Taken(NetworkName, u64),
+    /// It has refused it.
+    Refused(NetworkName, u64),
     /// The state, or what is proven, has moved on.
     Moved(NetworkName),
     /// A peer handed on what no honest one does.
     Offended(PeerKey, Offence),
+}
+
+/// Where the heads of trusted peers stand, and the way to the core that weighs it.
+struct Trusted {
+    places: BTreeMap<PeerKey, VecDeque<(HashText, BatchId)>>,
+    /// Supplies of the open period, until they are taken: whose, and where they lead.
+    ahead: BTreeMap<u64, (PeerKey, HashText, BatchId)>,
+    heads: watch::Sender<Heads>,
+}
+
+impl Trusted {
+    fn hears(&mut self, input: &Input) {
+        match input {
+            Input::Witness(peer, true) => drop(self.places.entry(*peer).or_default()),
+            Input::Witness(peer, false) | Input::Gone(peer) => {
+                self.places.remove(peer);
+                self.tell();
+            }
+            Input::Status(peer, status) => self.stands(peer, status.head.as_ref().map(place)),
+            Input::Head(peer, head) => self.stands(peer, Some(place(head))),
+            Input::Taken(ticket) => {
+                if let Some((peer, period, batch)) = self.ahead.remove(ticket) {
+                    self.stands(&peer, Some((period, batch)));
+                }
+            }
+            Input::Refused(ticket) => drop(self.ahead.remove(ticket)),
+            _ => {}
+        }
+    }
+
+    fn stands(&mut self, peer: &PeerKey, place: Option<(HashText, BatchId)>) {
+        let (Some(places), Some(place)) = (self.places.get_mut(peer), place) else { return };
+        if places.front() != Some(&place) {
+            places.push_front(place);
+            places.truncate(PLACES);
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.heads.send_replace(self.places.values().map(|places| places.iter().cloned().collect()).collect());
+    }
+}
+
+fn place(head: &Head) -> (HashText, BatchId) {
+    (head.period.hash.clone(), head.batch)
 }
 
 /// One network.
@@ -64,7 +110,7 @@ pub struct Following {
     applied: watch::Receiver<u64>,
     pub(super) planner: Planner,
     pub(super) effects: Vec<Effect>,
-    history: History,
+    here: Here,
     anchors: BTreeMap<HashText, Checkpoint>,
     /// Supplies that end a closed period, by their number, until they are taken.
     ending: BTreeMap<u64, Box<Header>>,
@@ -73,37 +119,40 @@ pub struct Following {
     supplies: mpsc::Sender<Supply>,
     /// What more than half of the electorate vouches for.
     agreed: watch::Receiver<Agreed>,
+    trusted: Trusted,
     /// The head that was said last, and its number.
     said: (Option<BatchId>, u64),
 }
 
 impl Following {
-    /// Follows a network; `order` is the way to its core. The future hands supplies on and has to run.
+    /// Follows a network; `orders` and `heads` are the ways to its core. The future hands supplies on and has to run.
     pub fn new(
         held: Held,
         applied: watch::Receiver<u64>,
-        orders: mpsc::Sender<Order>,
+        (orders, heads): (mpsc::Sender<Order>, watch::Sender<Heads>),
         events: mpsc::Sender<Event>,
         agreed: watch::Receiver<Agreed>,
         seed: u64,
     ) -> (Self, impl Future<Output = ()>) {
-        let (supplies, supplies_out) = mpsc::channel(SUPPLIES);
+        // Those of a closed period, and of the open one beside them, and of the one before that wait.
+        let (supplies, supplies_out) = mpsc::channel(SUPPLIES + 2 * AHEAD);
         let supplier = Supplier::new(orders, applied.clone());
-        let hand_on = hand_on(held.clone(), supplier, supplies_out, events);
+        let carrier = Carrier::new(held.clone(), supplier, supplies_out, events);
         let following = Self {
             planner: Planner::new(Config { network: held.network.clone(), seed }),
             held,
             applied,
             effects: Vec::new(),
-            history: History::default(),
+            here: Here::default(),
             anchors: BTreeMap::new(),
             ending: BTreeMap::new(),
             unproven: BTreeMap::new(),
             supplies,
             agreed,
+            trusted: Trusted { places: BTreeMap::new(), ahead: BTreeMap::new(), heads },
             said: (None, 0),
         };
-        (following, hand_on)
+        (following, carrier.run())
     }
 
     /// The network.
@@ -137,14 +186,18 @@ impl Following {
         if let Input::Taken(ticket) = &input {
             self.refresh();
             if let Some(header) = self.ending.remove(ticket) {
-                self.history.closes(header.close_hash, header.open_hash, header.last_batch_id);
+                self.here.history.closes(header.close_hash, header.open_hash, header.last_batch_id);
             }
         }
-        self.planner.on(now, input, &self.history, book, &mut self.effects);
+        if let Input::Refused(ticket) = &input {
+            self.ending.remove(ticket);
+        }
+        self.trusted.hears(&input);
+        self.planner.on(now, input, &self.here, book, &mut self.effects);
     }
 
     fn refresh(&mut self) {
-        if let Err(failed) = self.history.refresh(&self.held.state.snapshot()) {
+        if let Err(failed) = self.here.refresh(self.held.state.snapshot()) {
             // The projection says the same and stops the node.
             error!(network = %self.held.network, error = %failed, "the state cannot be read");
         }
@@ -160,7 +213,7 @@ impl Following {
         for (hash, label) in pinned.chain(announced) {
             // Nobody says the label of a hash that the operator trusts: the history does, once it gets there.
             let every = self.held.rules.checkpoint_every;
-            let label = label.and_then(Label::new).or_else(|| self.history.label(hash, every));
+            let label = label.and_then(Label::new).or_else(|| self.here.history.label(hash, every));
             anchors.insert(hash.clone(), Checkpoint { hash: hash.clone(), label });
         }
         for (label, hash) in self.agreed.borrow().iter() {
@@ -195,7 +248,8 @@ impl Following {
     }
 
     /// Hands a supply on to the core.
-    pub fn supply(&mut self, supply: Supply) {
+    pub fn supply(&mut self, now: u64, supply: Supply, book: &PeerBook) {
+        let ticket = supply.ticket;
         if let Some(period) = supply.period.as_ref().filter(|_| supply.last) {
             self.ending.insert(supply.ticket, period.clone());
             self.unproven.insert(period.close_hash.clone(), period.id());
@@ -203,8 +257,12 @@ impl Following {
                 self.unproven.pop_first();
             }
         }
+        if let (None, Some(last)) = (&supply.period, supply.batches.last()) {
+            self.trusted.ahead.insert(ticket, (supply.from, supply.open.clone(), last.id));
+        }
         if self.supplies.try_send(supply).is_err() {
             debug!(network = %self.held.network, "a supply more than the planner may have open");
+            self.tell(now, Input::Refused(ticket), book);
         }
     }
 
@@ -212,7 +270,7 @@ impl Following {
     pub fn prove(&self, period: Header, batches: Vec<Checked>, mut walk: Vec<Checkpoint>, events: mpsc::Sender<Event>) {
         // What is held here goes on where the walk ends.
         if let Some(oldest) = walk.last() {
-            let held = self.history.before(&oldest.hash, TWO_DAYS);
+            let held = self.here.history.before(&oldest.hash, TWO_DAYS);
             walk.extend(held);
         }
         let (network, rules) = (self.held.network.clone(), self.held.rules);
@@ -233,48 +291,5 @@ impl Following {
         }
         self.said = (Some(head.id), now.max(self.said.1 + 1));
         Some(Announced { network: self.held.network.clone(), n: self.said.1, head: status::head(&head) })
-    }
-}
-
-/// Hands supplies on, one after the other. Batches of the open period may come before what they stand on: they wait.
-async fn hand_on(
-    held: Held,
-    mut supplier: Supplier,
-    mut supplies: mpsc::Receiver<Supply>,
-    events: mpsc::Sender<Event>,
-) {
-    let mut here = History::default();
-    let mut waiting: VecDeque<Supply> = VecDeque::new();
-    loop {
-        let supply = tokio::select! {
-            supply = supplies.recv() => supply,
-            () = tokio::time::sleep(LOOK_AGAIN), if !waiting.is_empty() => waiting.pop_front(),
-        };
-        let Some(supply) = supply else { return };
-        if here.refresh(&held.state.snapshot()).is_err() {
-            return;
-        }
-        if supplier.is_late(&supply, &here) {
-            if events.send(Event::Taken(held.network.clone(), supply.ticket)).await.is_err() {
-                return;
-            }
-            continue;
-        }
-        let Some(start) = supplier.start(&supply, &here) else {
-            waiting.push_back(supply);
-            continue;
-        };
-        let (network, ticket, open) = (held.network.clone(), supply.ticket, supply.open.clone());
-        match supplier.supply(supply, start).await {
-            Ok(()) => {}
-            Err(SupplierError::Stopped) => return,
-            Err(refused) => {
-                warn!(%network, period = %open, error = %refused, "what peers sent is not taken");
-                tokio::time::sleep(REFUSED_REST).await;
-            }
-        }
-        if events.send(Event::Taken(network, ticket)).await.is_err() {
-            return;
-        }
     }
 }

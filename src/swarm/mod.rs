@@ -6,6 +6,7 @@
 //! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
 //! unchecked; everything a peer can make us hold or do is bounded.
 
+mod carrier;
 pub mod find;
 pub mod following;
 pub mod host;
@@ -23,7 +24,7 @@ use honeygraph_bootstrap::source::Source;
 use host::Handle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 /// A swarm that runs, for those who look at it or order something.
 #[derive(Clone)]
@@ -34,8 +35,16 @@ pub struct Swarm {
     pub search: watch::Receiver<Arc<Search>>,
     /// What the votes of each network come to.
     pub votes: watch::Receiver<Arc<BTreeMap<String, votes::task::Shown>>>,
+    /// How many have to agree at least (`swarm.consensus_required`).
+    pub required: usize,
     /// What is fetched.
     pub shown: watch::Receiver<Arc<task::Shown>>,
     /// More sources for it.
     pub added: mpsc::Sender<Source>,
+    /// Asks all peers at once what they hold, and ends all pauses.
+    pub look: Arc<Notify>,
+    /// One order to fetch at a time.
+    pub order: Arc<Semaphore>,
+    /// Room for questions that are asked around for a reader.
+    pub asking: Arc<Semaphore>,
 }

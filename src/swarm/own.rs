@@ -6,12 +6,12 @@
 use super::sync::Own;
 use crate::fork::record::Node;
 use crate::projection::state::kv::Fjall;
-use crate::projection::state::reader::Snapshot;
+use crate::projection::state::reader::{Named, Snapshot};
 use crate::projection::state::{Batch, StateError};
 use honeygraph_protocols::batch::BatchId;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::names::Label;
-use honeygraph_protocols::swarm::status::Checkpoint;
+use honeygraph_protocols::swarm::status::{Checkpoint, Head};
 use std::collections::BTreeMap;
 
 /// A period of the history.
@@ -36,27 +36,67 @@ pub struct History {
 /// Closing hashes remembered: one for each anchor in front of which a fetch ended.
 const CLOSING: usize = 64;
 
-impl Own for History {
+/// The head's history with the state that it was read from, which knows the other histories, too.
+#[derive(Default)]
+pub struct Here {
+    /// The history.
+    pub history: History,
+    snapshot: Option<Snapshot<Fjall>>,
+}
+
+impl Here {
+    /// Reads on to where the head stands now.
+    pub fn refresh(&mut self, snapshot: Snapshot<Fjall>) -> Result<(), StateError> {
+        self.history.refresh(&snapshot)?;
+        self.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    /// Whether a batch is on the head's history; a state that cannot be read says no, and stops the node elsewhere.
+    fn finds(&self, batch: &BatchId) -> bool {
+        let Some(snapshot) = &self.snapshot else { return false };
+        let head = snapshot.head().ok().flatten();
+        head.is_some_and(|head| matches!(snapshot.find(head.node, batch), Ok(Some(_))))
+    }
+}
+
+impl Own for Here {
     fn reaches(&self, hash: &HashText) -> bool {
-        let closes = |(open, last): &(HashText, BatchId)| self.last_of(open).is_some_and(|(id, ..)| id == *last);
-        self.opens(hash) || self.closing.get(hash).is_some_and(closes)
+        let history = &self.history;
+        let closes = |(open, last): &(HashText, BatchId)| history.last_of(open).is_some_and(|(id, ..)| id == *last);
+        history.opens(hash) || history.closing.get(hash).is_some_and(closes)
+    }
+
+    /// Failed once: what a fork held that the head had left was fetched again, without an end.
+    fn holds(&self, hash: &HashText) -> bool {
+        let elsewhere = |snapshot: &Snapshot<Fjall>| !matches!(snapshot.named(hash.as_str()), Ok(Named::Unknown));
+        // What closes a period was noted when the core had taken it.
+        self.reaches(hash) || self.history.closing.contains_key(hash) || self.snapshot.as_ref().is_some_and(elsewhere)
+    }
+
+    fn has(&self, head: &Head) -> bool {
+        let ends = |(last, next): (BatchId, u64)| head.next > next || (head.next == next && head.batch == last);
+        match self.newest(&head.period.hash) {
+            Some(newest) if ends(newest) => newest.0 == head.batch,
+            _ => self.finds(&head.batch),
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.periods.is_empty()
+        self.history.periods.is_empty()
     }
 
     fn newest(&self, open: &HashText) -> Option<(BatchId, u64)> {
-        let newest = self.periods.last().filter(|newest| newest.hash == *open)?;
+        let newest = self.history.periods.last().filter(|newest| newest.hash == *open)?;
         Some((newest.last.0, newest.last.2))
     }
 
     fn checkpoints(&self) -> u64 {
-        self.periods.len().saturating_sub(1) as u64
+        self.history.periods.len().saturating_sub(1) as u64
     }
 
     fn checkpoint(&self, nth: u64) -> Option<HashText> {
-        self.periods.get(usize::try_from(nth).ok()?).map(|period| period.hash.clone())
+        self.history.periods.get(usize::try_from(nth).ok()?).map(|period| period.hash.clone())
     }
 }
 
@@ -114,11 +154,6 @@ impl History {
     /// Whether a period with this opening hash is here.
     pub fn opens(&self, hash: &HashText) -> bool {
         self.by_hash.contains_key(hash)
-    }
-
-    /// Whether this hash opens a period here after which another one came.
-    pub fn is_past(&self, open: &HashText) -> bool {
-        self.place(open).is_some_and(|at| at + 1 < self.periods.len())
     }
 
     /// The last batch here of the period that this hash opens, with its place in the tree and the place after it.

@@ -16,8 +16,8 @@ use honeygraph_protocols::honeycomb::HashText;
 use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Periods of which the last batch supplied is remembered: the next supply stands on one of them.
-const REMEMBERED: usize = 64;
+/// Supplies of which the last batch is remembered: the next one stands on one of them.
+const REMEMBERED: usize = 256;
 
 /// Why a supply was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,11 @@ impl Supplier {
         Self { orders, applied, last: VecDeque::new() }
     }
 
+    /// Which record the state shows.
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.applied.clone()
+    }
+
     /// Supplies these batches, which stand there ([`Supplier::start`]).
     pub async fn supply(&mut self, supply: Supply, mut start: Start) -> Result<(), SupplierError> {
         let Supply { open, label, period, batches, last, from, .. } = supply;
@@ -84,42 +89,40 @@ impl Supplier {
         shown.map(drop).map_err(|_| SupplierError::Stopped)
     }
 
-    /// Whether batches of an open period come too late: it was supplied as a whole, or left behind, meanwhile.
+    /// Where a supply stands, `here` being what is held. None: what it stands on is not here (yet).
     ///
-    /// Failed once: such a supply took the place of the whole period, and what came next found nothing to stand on.
-    pub fn is_late(&self, supply: &Supply, here: &History) -> bool {
-        let whole = |supplied: &Supplied| supplied.open == supply.open && supplied.closed.is_some();
-        supply.period.is_none() && (here.is_past(&supply.open) || self.last.iter().any(whole))
-    }
-
-    /// Where a supply stands, `here` being what is held. None: what it stands on is not here yet.
+    /// Failed once: what a refused supply would have ended was gone on with from where it stood.
     pub fn start(&self, supply: &Supply, here: &History) -> Option<Start> {
-        let (open, seq) = (&supply.open, supply.batches.first().map_or(0, |first| first.line.seq));
-        let behind = |period: &HashText| {
-            let supplied = self.last.iter().rev().find(|supplied| supplied.open == *period);
-            let (batch, at) = match supplied {
-                Some(supplied) => (supplied.batch, supplied.at),
-                None => here.last_of(period).map(|(batch, node, _)| (batch, Some(node)))?,
-            };
-            Some(Start::Behind { period: period.clone(), batch, at })
-        };
-        if seq > 0 {
-            return behind(open);
+        let open = &supply.open;
+        if let Some(batch) = supply.after {
+            // The core knows a batch of the period by its id; which one, when several histories have it, is noted.
+            let supplied = self.last.iter().rev().find(|supplied| supplied.batch == batch);
+            let held = || here.last_of(open).filter(|(last, ..)| *last == batch).map(|(_, node, _)| node);
+            let at = supplied.map_or_else(held, |supplied| supplied.at);
+            return Some(Start::Behind { period: open.clone(), batch, at });
         }
-        let before = match &supply.prev {
-            Some(prev) => behind(prev),
-            None => {
-                let closes = |supplied: &&Supplied| supplied.closed.as_ref() == Some(open);
-                self.last.iter().rev().find(closes).and_then(|supplied| behind(&supplied.open))
-            }
+        // The period that this one's opening hash closed, supplied up to its end.
+        let ended = |supplied: &&Supplied| {
+            supplied.closed.as_ref() == Some(open) && supply.prev.as_ref().is_none_or(|prev| *prev == supplied.open)
         };
-        // A closed period of which nobody knows what was before it is where a history begins.
-        let begins = supply.period.is_some() && supply.prev.is_none();
-        before.or(if here.opens(open) { Some(Start::Held) } else { begins.then_some(Start::First) })
+        if let Some(Supplied { open, batch, at, .. }) = self.last.iter().rev().find(ended) {
+            return Some(Start::Behind { period: open.clone(), batch: *batch, at: *at });
+        }
+        if here.opens(open) {
+            let before = supply.prev.as_ref().and_then(|prev| Some((prev, here.last_of(prev)?)));
+            let behind = |(prev, (batch, node, _)): (&HashText, (BatchId, Node, u64))| Start::Behind {
+                period: prev.clone(),
+                batch,
+                at: Some(node),
+            };
+            return Some(before.map_or(Start::Held, behind));
+        }
+        supply.begins.then_some(Start::First)
     }
 
     fn remember(&mut self, supplied: Supplied) {
-        self.last.retain(|held| held.open != supplied.open);
+        // The end of a period stays beside how far another of its histories has come.
+        self.last.retain(|held| held.open != supplied.open || held.closed != supplied.closed);
         self.last.push_back(supplied);
         if self.last.len() > REMEMBERED {
             self.last.pop_front();

@@ -22,10 +22,11 @@ use honeygraph_protocols::swarm::votes;
 use honeygraph_protocols::swarm::wire::{Message, Refused};
 use libp2p::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -36,6 +37,8 @@ const EVENTS: usize = 256;
 const AUTHORS: usize = 1_024;
 /// How often what is shown is made, and bans that have ended are lifted.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
+/// How often the book of peers is written: a death costs as much of it.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 /// What the swarm shows of what it fetches.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +49,8 @@ pub struct Shown {
     pub peers: BTreeMap<PeerId, Known>,
     /// Offences of peers since the start, by kind.
     pub offences: BTreeMap<&'static str, u64>,
+    /// How often all peers were asked at once, and had answered or failed to.
+    pub looked: u64,
 }
 
 /// What is known of a peer.
@@ -55,6 +60,8 @@ pub struct Known {
     pub reliability: f64,
     /// Label of its head, by network.
     pub heads: BTreeMap<String, Option<u64>>,
+    /// Closed periods that it gave, by network.
+    pub given: BTreeMap<String, u64>,
 }
 
 /// The task.
@@ -62,6 +69,8 @@ pub struct Task {
     handle: Handle,
     networks: BTreeMap<NetworkName, Following>,
     book: PeerBook,
+    /// Where it is kept.
+    file: PathBuf,
     /// Peers that the operator trusts.
     trusted: BTreeSet<PeerKey>,
     interval: Duration,
@@ -69,6 +78,11 @@ pub struct Task {
     banned: BTreeSet<PeerKey>,
     /// Peers whose status is on its way.
     asking: BTreeSet<PeerKey>,
+    /// Wants all of them asked at once; whether that is being done, and how often it was.
+    look: Arc<Notify>,
+    looking: bool,
+    looked: u64,
+    given: BTreeMap<PeerKey, BTreeMap<String, u64>>,
     heads: BTreeMap<PeerKey, BTreeMap<String, Option<u64>>>,
     authors: BTreeMap<(NetworkName, PeerId), u64>,
     /// How much each connected peer may tell.
@@ -85,23 +99,33 @@ pub fn topics<'a>(networks: impl IntoIterator<Item = &'a NetworkName>) -> Vec<St
 }
 
 impl Task {
-    /// Follows these networks.
+    /// Follows these networks. What was known of peers in earlier runs is in the file.
     pub fn new(
         handle: Handle,
         trusted: BTreeSet<PeerKey>,
         interval: Duration,
+        file: PathBuf,
         votes: mpsc::Sender<Rumour>,
     ) -> (Self, mpsc::Receiver<Event>) {
+        let book = PeerBook::load(&file).unwrap_or_else(|error| {
+            warn!(file = %file.display(), %error, "how peers served in earlier runs is not known");
+            PeerBook::default()
+        });
         let (events, events_out) = mpsc::channel(EVENTS);
         let task = Self {
             handle,
             networks: BTreeMap::new(),
-            book: PeerBook::default(),
+            book,
+            file,
             trusted,
             interval,
             connected: BTreeSet::new(),
             banned: BTreeSet::new(),
             asking: BTreeSet::new(),
+            look: Arc::default(),
+            looking: false,
+            looked: 0,
+            given: BTreeMap::new(),
             heads: BTreeMap::new(),
             authors: BTreeMap::new(),
             tellers: BTreeMap::new(),
@@ -127,6 +151,11 @@ impl Task {
         self.shown.subscribe()
     }
 
+    /// Told, it asks all peers at once what they hold.
+    pub fn look(&self) -> Arc<Notify> {
+        self.look.clone()
+    }
+
     /// Runs until it is stopped.
     pub async fn run(
         mut self,
@@ -138,12 +167,15 @@ impl Task {
         seen.mark_changed();
         let mut ask = tokio::time::interval(self.interval);
         let mut show = tokio::time::interval(SHOW_EVERY);
-        for timer in [&mut ask, &mut show] {
+        let mut save = tokio::time::interval(SAVE_EVERY);
+        for timer in [&mut ask, &mut show, &mut save] {
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         }
         for network in self.networks.values() {
             network.watch(self.events.clone());
         }
+        self.bar().await;
+        let look = self.look.clone();
         loop {
             let now = now_ms();
             let wake = self.networks.values().filter_map(|network| network.planner.wake_at(now)).min();
@@ -158,11 +190,28 @@ impl Task {
                 Some(event) = events.recv() => self.event(event).await,
                 Some(rumour) = rumours.recv() => self.rumour(rumour).await,
                 _ = ask.tick() => self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer)),
+                () = look.notified() => self.look_now().await,
                 _ = show.tick() => self.show().await,
+                _ = save.tick() => self.save(),
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     self.tell_all(|_| Some(Input::Tick)).await;
                 }
             }
+        }
+        self.save();
+    }
+
+    /// Bans of earlier runs hold until they end.
+    async fn bar(&mut self) {
+        self.banned = self.book.banned(now_ms()).copied().collect();
+        for id in self.banned.iter().filter_map(id) {
+            self.handle.block(id, true).await;
+        }
+    }
+
+    fn save(&self) {
+        if let Err(error) = self.book.save(now_ms(), &self.file) {
+            warn!(file = %self.file.display(), %error, "how peers served cannot be remembered");
         }
     }
 
@@ -178,6 +227,7 @@ impl Task {
         for peer in gone {
             self.book.connected(now, peer, false);
             self.heads.remove(&peer);
+            self.given.remove(&peer);
             self.each(|_| Some(Input::Gone(peer)));
         }
         for peer in new {
@@ -232,6 +282,11 @@ impl Task {
                 }
             }
             Event::Offended(peer, offence) => self.offended(peer, offence, "gossip that nobody honest hands on").await,
+            Event::Refused(network, ticket) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.tell(now, Input::Refused(ticket), &self.book);
+                }
+            }
             Event::Moved(network) => {
                 if let Some(network) = self.networks.get_mut(&network) {
                     network.moved(now, &self.book);
@@ -253,8 +308,11 @@ impl Task {
             match effect {
                 Effect::Ask { id, peer, request } => self.ask(network, id, peer, &request),
                 Effect::Supply(supply) => {
+                    if supply.period.is_some() && supply.last && self.connected.contains(&supply.from) {
+                        *self.given.entry(supply.from).or_default().entry(network.to_string()).or_default() += 1;
+                    }
                     if let Some(network) = self.networks.get_mut(&network) {
-                        network.supply(*supply);
+                        network.supply(now, *supply, &self.book);
                     }
                 }
                 Effect::Prove { period, batches, behind } => {
@@ -309,6 +367,21 @@ impl Task {
         });
     }
 
+    /// Asks all peers at once, and shows it when all of them have answered or failed to.
+    async fn look_now(&mut self) {
+        self.connected.clone().into_iter().for_each(|peer| self.ask_status(peer));
+        self.looking = true;
+        self.has_looked();
+        self.perform().await;
+    }
+
+    fn has_looked(&mut self) {
+        if self.asking.is_empty() && std::mem::take(&mut self.looking) {
+            self.looked += 1;
+            self.each(|_| Some(Input::AtOnce));
+        }
+    }
+
     fn status(&mut self, peer: PeerKey, answer: Result<Status, Failure>) {
         self.asking.remove(&peer);
         let now = now_ms();
@@ -328,6 +401,7 @@ impl Task {
             }
             Err(Failure::Timeout | Failure::Disconnected) => self.book.outcome(now, peer, false),
         }
+        self.has_looked();
     }
 
     /// A head by gossip, or what somebody vouches for.
@@ -397,12 +471,14 @@ impl Task {
         let known = |peer: &PeerKey| {
             let reliability = self.book.get(peer).map_or(1.0, |known| known.reliability.value(now));
             let heads = self.heads.get(peer).cloned().unwrap_or_default();
-            Some((id(peer)?, Known { reliability, heads }))
+            let given = self.given.get(peer).cloned().unwrap_or_default();
+            Some((id(peer)?, Known { reliability, heads, given }))
         };
         let shown = Shown {
             networks: self.networks.iter().map(|(name, of)| (name.to_string(), of.planner.progress(now))).collect(),
             peers: self.connected.iter().filter_map(known).collect(),
             offences: self.book.offences.iter().map(|(offence, count)| (offence.word(), *count)).collect(),
+            looked: self.looked,
         };
         self.shown.send_if_modified(|held| {
             let changed = **held != shown;

@@ -125,6 +125,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "refused", why)
     }
 
+    /// 409: an order of this kind is being carried out.
+    pub fn sync_in_progress() -> Self {
+        Self::new(StatusCode::CONFLICT, "sync_in_progress", "an order to fetch is being carried out")
+    }
+
     /// 405.
     pub fn wrong_method() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", "this route has other methods")

@@ -7,12 +7,14 @@
 //! is; requests, answers and work are bounded; orders to the node come only from this machine.
 
 pub mod admin;
+pub mod agree;
 pub mod answer;
 mod asked;
 mod block;
 mod cache;
 mod diff;
 pub mod export;
+mod fetch;
 pub mod forks;
 pub mod health;
 mod history;
@@ -188,6 +190,11 @@ pub fn routes(web: Arc<Web>) -> Router {
         .route("/api/sync/gaps", get(sync::gaps))
         .route("/api/sync/discover", post(sync::discover))
         .route("/api/honeygraph-peers", get(sync::short))
+        .route("/api/sync/blocks", get(agree::blocks))
+        .route("/api/sync/verify", post(agree::verify))
+        .route("/api/sync/consensus/{n}", get(agree::consensus))
+        .route("/api/sync/sync-gaps", post(fetch::sync_gaps))
+        .route("/api/sync/sync-from/{n}", post(fetch::sync_from))
         .route("/api/admin/rollback", post(admin::rollback))
         .route("/api/admin/release", post(admin::release))
         .route("/api/admin/trust", post(admin::trust))

@@ -27,6 +27,7 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (409, "ambiguous_fork", "the name fits several; `candidates` lists them"),
     (409, "on_another_fork", "the batch that was waited for is on other histories; `forks` lists them"),
     (409, "refused", "the order would do harm or nothing"),
+    (409, "sync_in_progress", "an order to fetch is being carried out"),
     (410, "gone", "the point is no longer readable"),
     (410, "before_base", "the point lies before the base of its history, where not every key is known"),
     (410, "before_journal", "the operations of this block are no longer kept: retention took them"),
@@ -75,6 +76,10 @@ const OWN: &[(&str, &[&str])] = &[
     ("/api/sync/peers/status", &["sync_not_enabled"]),
     ("/api/sync/discover", &["sync_not_enabled"]),
     ("/api/honeygraph-peers", &["sync_not_enabled"]),
+    ("/api/sync/verify", &["sync_not_enabled"]),
+    ("/api/sync/consensus/{n}", &["sync_not_enabled", "not_found", "unknown_before_base", "gone", "before_base"]),
+    ("/api/sync/sync-gaps", &["sync_not_enabled", "sync_in_progress"]),
+    ("/api/sync/sync-from/{n}", &["sync_not_enabled", "sync_in_progress"]),
     ("/api/admin/record", &["forbidden", "refused"]),
 ];
 
@@ -132,12 +137,28 @@ fn fields() -> Vec<(&'static str, Value)> {
         ("peerId", text()),
         ("version", text()),
         ("capabilities", json!({ "type": "array", "items": text() })),
+        ("blockNum", json!({ "type": "integer", "minimum": 0 })),
+        ("expectedHash", text()),
+        ("targetFork", text()),
+        (
+            "gaps",
+            json!({
+                "type": "array",
+                "maxItems": 100,
+                "items": {
+                    "type": "object",
+                    "required": ["start", "end"],
+                    "properties": { "start": { "type": "integer" }, "end": { "type": "integer" } },
+                },
+            }),
+        ),
         ("nodes", json!({ "type": "array", "items": { "type": "object", "properties": { "url": text() } } })),
     ]
 }
 
 /// Fields without which no body is complete, wherever they belong.
-const REQUIRED: &[&str] = &["paths", "to", "reason", "verdict", "hash", "level", "url", "nodes"];
+const REQUIRED: &[&str] =
+    &["paths", "to", "reason", "verdict", "hash", "level", "url", "nodes", "blockNum", "expectedHash", "gaps"];
 
 /// Segments of paths: name, schema, what it means.
 fn segments() -> Vec<(&'static str, Value, &'static str)> {

@@ -34,7 +34,6 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
     let gaps = gaps_between(network, from, to);
     let head = network.status.borrow().head.as_ref().and_then(|head| head.label);
     let progress = shown.networks.get(name);
-    let fetches = |progress: &Progress| matches!(progress.phase, Phase::Headers | Phase::Bodies);
     Ok(json(&json!({
         "network": name,
         "peerId": swarm.handle.us().to_string(),
@@ -56,6 +55,11 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
         "remembered": search.remembered,
         "trouble": seen.trouble,
     })))
+}
+
+/// Whether something is on its way.
+pub(super) fn fetches(progress: &Progress) -> bool {
+    matches!(progress.phase, Phase::Headers | Phase::Bodies)
 }
 
 /// A peer under all the names that the seeds give its fields.
@@ -192,7 +196,7 @@ pub(super) async fn gaps(State(web): State<Arc<Web>>, query: Query) -> Result<Re
 }
 
 /// Holes as blocks: the label in which each lies, and how many operations are missing in it.
-fn gaps_between(network: &Networked, from: Option<u64>, to: Option<u64>) -> Vec<(u64, u64, u64)> {
+pub(super) fn gaps_between(network: &Networked, from: Option<u64>, to: Option<u64>) -> Vec<(u64, u64, u64)> {
     let status = network.status.borrow();
     let holes = status.gaps.iter().filter(|hole| hole.phase != "accepted").filter_map(|hole| {
         let label = hole.gap.label?;

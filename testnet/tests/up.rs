@@ -68,3 +68,14 @@ fn nodes_that_nobody_feeds_end_equal() {
     let said = String::from_utf8(ran.stdout).unwrap();
     assert_eq!((ran.status.code(), said.matches("its state is the first one's").count()), (Some(0), 2), "{said}");
 }
+
+/// Failed once: the first node's head went over to the twin and back, and the others stayed on the fork that it had left.
+#[test]
+fn nodes_that_nobody_feeds_end_equal_whatever_fork_the_first_takes() {
+    let ran = Command::new(env!("CARGO_BIN_EXE_honeygraph-testnet"))
+        .args(["up", "--nodes", "3", "--rate", "3000", "--for", "8"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(said.matches("its state is the first one's").count(), 2, "{said}");
+}

@@ -93,7 +93,7 @@ async fn a_body_without_what_is_required_is_refused() {
     let store = Store::new();
     let api = serve(&store).await;
     let document = document();
-    for route in ROUTES.iter().filter(|route| route.method == "POST") {
+    for route in ROUTES.iter().filter(|route| route.method == "POST" && !route.body.is_empty()) {
         let schema = &document["paths"][route.path]["post"]["requestBody"]["content"]["application/json"]["schema"];
         let required = schema["required"].as_array().unwrap();
         assert!(!required.is_empty(), "{}", route.path);

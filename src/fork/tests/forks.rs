@@ -1,6 +1,8 @@
 //! Contradictions, equality, and which history is the head's.
 
 use super::*;
+use honeygraph_protocols::batch::BatchId;
+use honeygraph_protocols::honeycomb::HashText;
 
 #[test]
 fn equal_content_of_two_feeds_is_one_batch() {
@@ -86,6 +88,33 @@ fn more_feeds_move_the_head() {
     assert_eq!(moves, 1);
     stage.bare(3, "601:A 4 y=1; 5 W");
     assert_eq!(stage.chain().last().unwrap(), "1:A/4+1W*");
+}
+
+/// Failed once: a follower stayed on the history that its trusted peer had left.
+#[test]
+fn a_trusted_peers_head_moves_ours_where_no_feed_says_otherwise() {
+    let mut stage = begun();
+    stage.open(2, None);
+    stage.bare(2, "601:A 0 h=A; 1 W; 2 x=1; 3 W");
+    let hash = HashText::new("A").unwrap();
+    let id = |nth: usize, stage: &Stage| chain_id(stage, nth).parse().unwrap();
+    let (shared, own, rival) = (id(0, &stage), id(1, &stage), id(2, &stage));
+    let branch = |stage: &Stage| stage.core.ledger().head.unwrap().branch;
+    let stands = |stage: &mut Stage, peers: &[&[BatchId]]| {
+        let places = |batches: &&[BatchId]| batches.iter().map(|batch| (hash.clone(), *batch)).collect();
+        let heads = peers.iter().map(places).collect();
+        stage.run(|core, now, _, fx| core.peers_stand(now, heads, fx));
+        branch(stage)
+    };
+    assert_eq!(stands(&mut stage, &[&[own]]), 0);
+    // One feed each: the trusted peer decides.
+    assert_eq!(stands(&mut stage, &[&[rival]]), 1);
+    // It goes back; the newest place is not here yet.
+    let unknown = BatchId::from_digest([9; 32]);
+    assert_eq!(stands(&mut stage, &[&[unknown, own, rival]]), 0);
+    // Two that differ are no reason to move, nor is one that only stands where both come from.
+    assert_eq!(stands(&mut stage, &[&[rival], &[own]]), 0);
+    assert_eq!(stands(&mut stage, &[&[shared]]), 0);
 }
 
 #[test]

@@ -179,6 +179,11 @@ impl PeerBook {
         Some(if known.trusted { 2 } else { u8::from(known.reliability.is_preferred(now)) })
     }
 
+    /// Those that are banned.
+    pub fn banned(&self, now: u64) -> impl Iterator<Item = &PeerKey> {
+        self.peers.iter().filter(move |(_, peer)| peer.penalties.banned_until(now).is_some()).map(|(key, _)| key)
+    }
+
     /// Dead peers whose turn it is to be probed.
     pub fn probes(&mut self, now: u64) -> Vec<PeerKey> {
         let due = |peer: &Peer| {

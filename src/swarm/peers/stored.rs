@@ -7,7 +7,12 @@ use super::penalty::Penalties;
 use super::reliability::Reliability;
 use honeygraph_protocols::swarm::keys::PeerKey;
 use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
 
+/// Longest file read, in bytes: twice what a full one takes.
+const MAX_FILE_BYTES: u64 = 8 << 20;
 /// Version of the form.
 const VERSION: u8 = 1;
 /// Reliability is written in steps of this.
@@ -22,6 +27,9 @@ pub enum BookError {
     /// Damaged.
     #[error("peer book damaged: {0}")]
     Damaged(String),
+    /// It cannot be read.
+    #[error("peer book: {0}")]
+    Read(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -39,6 +47,29 @@ struct Entry {
 }
 
 impl PeerBook {
+    /// The book in a file; an empty one where there is none.
+    pub fn load(path: &Path) -> Result<Self, BookError> {
+        let read = |file: fs::File| {
+            let mut bytes = Vec::new();
+            file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map(|_| bytes)
+        };
+        match fs::File::open(path).and_then(read) {
+            Ok(bytes) => Self::from_bytes(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(BookError::Read(error.to_string())),
+        }
+    }
+
+    /// Writes the file aside and renames it.
+    pub fn save(&self, now: u64, path: &Path) -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let aside = path.with_extension("new");
+        fs::write(&aside, self.to_bytes(now))?;
+        fs::rename(&aside, path)
+    }
+
     /// The bytes. Who is trusted is not in them: that is configuration.
     pub fn to_bytes(&self, now: u64) -> Vec<u8> {
         let entry = |(key, peer): (&PeerKey, &Peer)| Entry {

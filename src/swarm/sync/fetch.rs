@@ -26,7 +26,7 @@ impl Planner {
         let Some(mut leg) = self.leg.take() else { return };
         if leg.state == WalkState::Arrived && leg.slots.is_empty() {
             // What the anchor needs is on its way into the core, or the walk found nothing to fetch.
-            self.leg = (!own.reaches(&leg.target.hash)).then_some(leg);
+            self.leg = (!own.holds(&leg.target.hash)).then_some(leg);
             return;
         }
         if leg.state != WalkState::Arrived {

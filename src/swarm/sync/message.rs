@@ -16,6 +16,14 @@ pub type AskId = u64;
 pub trait Own {
     /// Whether a chained period is opened by this hash, or closed by it.
     fn reaches(&self, hash: &HashText) -> bool;
+    /// Whether a chained period of any history is opened by this hash, or closed by it: nothing is fetched for its sake.
+    fn holds(&self, hash: &HashText) -> bool {
+        self.reaches(hash)
+    }
+    /// Whether a peer's head is a batch of our own head's history.
+    fn has(&self, head: &Head) -> bool {
+        self.newest(&head.period.hash).is_some_and(|(_, next)| head.next <= next)
+    }
     /// Whether nothing is chained at all.
     fn is_empty(&self) -> bool;
     /// Last chained batch, and place after it, of the period that this hash opens and nothing closes yet.
@@ -49,8 +57,12 @@ pub enum Input {
     Failed(AskId, Failure),
     /// The core has taken what [`Effect::Supply`] gave it under this number, durably.
     Taken(u64),
+    /// It has refused it: nothing of it counts as supplied.
+    Refused(u64),
     /// The document of a period was recomputed: of one that was to be proven, or by the core of one that was supplied.
     Proven(PeriodId, Verdict),
+    /// The operator wants it now: pauses between tries end.
+    AtOnce,
     /// Time has passed.
     Tick,
 }
@@ -88,10 +100,14 @@ pub struct Supply {
     pub open: HashText,
     /// Its opening label.
     pub label: Option<Label>,
-    /// Opening hash of the period before it; none where a history begins.
+    /// Opening hash of the period before it; none where a history begins, or where nobody has said it.
     pub prev: Option<HashText>,
+    /// Whether a history begins with their period, as far as its givers know one.
+    pub begins: bool,
     /// The closed period; none for batches of an open one.
     pub period: Option<Box<Header>>,
+    /// The batch of their period that they follow; none: they begin it.
+    pub after: Option<BatchId>,
     /// The batches.
     pub batches: Vec<Checked>,
     /// Whether the last of them is the period's last.

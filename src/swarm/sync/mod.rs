@@ -17,7 +17,7 @@ pub mod diverge;
 mod fetch;
 pub mod gaps;
 mod leg;
-mod live;
+pub mod live;
 pub mod message;
 pub mod planner;
 pub mod progress;

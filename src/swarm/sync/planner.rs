@@ -31,6 +31,15 @@ pub const TICK_MS: u64 = 250;
 /// Checkpoints offered to the operator.
 const OFFERED: usize = 16;
 
+/// What was supplied.
+#[derive(Clone, Debug)]
+pub(super) enum Supplied {
+    /// Batches of the open period with this hash.
+    Open(HashText),
+    /// Batches of a closed one; whether the last of them was its last.
+    Closed(PeriodId, bool),
+}
+
 /// A planner's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -46,7 +55,7 @@ pub struct Planner {
     pub(super) network: NetworkName,
     pub(super) chance: Chance,
     pub(super) remotes: BTreeMap<PeerKey, Remote>,
-    anchors: BTreeMap<HashText, Checkpoint>,
+    pub(super) anchors: BTreeMap<HashText, Checkpoint>,
     /// Anchors to which nobody led: how often, and not before when they are tried again, ms.
     resting: BTreeMap<HashText, (u32, u64)>,
     pub(super) leg: Option<Leg>,
@@ -55,8 +64,8 @@ pub struct Planner {
     pub(super) next_ask: AskId,
     /// How long answers take, ms.
     pub(super) usual_ms: u64,
-    /// Supplies that the core has not taken: of a closed period, whether it was its last.
-    pub(super) supplies: BTreeMap<u64, Option<(PeriodId, bool)>>,
+    /// Supplies that the core has not answered.
+    pub(super) supplies: BTreeMap<u64, Supplied>,
     pub(super) next_ticket: u64,
     claims: VecDeque<(PeriodId, Vec<PeerKey>)>,
     pub(super) false_headers: VecDeque<PeriodId>,
@@ -120,7 +129,9 @@ impl Planner {
             Input::Answer(id, answer) => self.answered(now, id, *answer, fx),
             Input::Failed(id, failure) => self.failed(now, id, failure, fx),
             Input::Taken(ticket) => self.taken(now, ticket),
+            Input::Refused(ticket) => self.refused(now, ticket),
             Input::Proven(period, verdict) => self.proven(period, verdict, fx),
+            Input::AtOnce => self.at_once(now),
             Input::Tick => {}
         }
         self.expire(now, fx);
@@ -134,6 +145,16 @@ impl Planner {
             || !self.resting.is_empty()
             || self.live.as_ref().is_some_and(Live::waits);
         busy.then_some(now + TICK_MS)
+    }
+
+    /// Ends the pauses between tries. How often something was tried stays noted.
+    fn at_once(&mut self, now: u64) {
+        self.resting.values_mut().for_each(|(_, until)| *until = now);
+        if let Some(leg) = &mut self.leg {
+            leg.step.not_before = now;
+            leg.slots.iter_mut().for_each(|slot| slot.not_before = now);
+        }
+        self.live_at_once(now);
     }
 
     fn anchor(&mut self, checkpoint: Checkpoint) {
@@ -188,6 +209,7 @@ impl Planner {
             (What::Newest(open, skip), Answer::Batches(list)) => {
                 self.newest(now, id, peer, (&open, skip), list.into_vec(), fx)
             }
+            (What::Newest(..), Answer::NotHeld) if self.live_not_held(now, id) => return,
             (_, Answer::NotHeld) => Ok(false),
             _ => Err((Offence::NotAnAnswer, "another kind of answer")),
         };
@@ -250,7 +272,11 @@ impl Planner {
     }
 
     fn taken(&mut self, now: u64, ticket: u64) {
-        let Some(Some((period, true))) = self.supplies.remove(&ticket) else { return };
+        let period = match self.supplies.remove(&ticket) {
+            Some(Supplied::Closed(period, true)) => period,
+            Some(Supplied::Open(open)) => return self.live_taken(&open),
+            Some(Supplied::Closed(_, false)) | None => return,
+        };
         let Some(leg) = &mut self.leg else { return };
         while let Some(slot) = leg.slots.pop_back_if(|slot| slot.id == period && matches!(slot.job, Job::Supplied)) {
             self.done += 1;
@@ -263,6 +289,20 @@ impl Planner {
         let has_hole = leg.slots.len() == 1 && leg.walked > HEADERS_HELD as u64;
         if leg.state == WalkState::Arrived && (leg.slots.is_empty() || has_hole) {
             self.leg = None;
+        }
+    }
+
+    /// The core has refused a supply. What it was of is asked for again, later: the open period from where it stands here, a
+    /// closed one by a walk of its own.
+    fn refused(&mut self, now: u64, ticket: u64) {
+        match self.supplies.remove(&ticket) {
+            Some(Supplied::Open(open)) => self.live_refused(now, &open),
+            Some(Supplied::Closed(period, _)) => {
+                if let Some(leg) = self.leg.take_if(|leg| leg.slot(&period).is_some()) {
+                    self.rest(now, leg.target.hash);
+                }
+            }
+            None => {}
         }
     }
 
@@ -293,9 +333,9 @@ impl Planner {
     /// Asks for what can be asked for, supplies what can be supplied.
     fn plan(&mut self, now: u64, own: &dyn Own, book: &PeerBook, fx: &mut Vec<Effect>) {
         if self.leg.is_none() {
-            self.resting.retain(|hash, _| !own.reaches(hash));
+            self.resting.retain(|hash, _| !own.holds(hash));
             let rests = |anchor: &Checkpoint| self.resting.get(&anchor.hash).is_some_and(|(_, until)| now < *until);
-            let due = |anchor: &&Checkpoint| !own.reaches(&anchor.hash) && !rests(anchor);
+            let due = |anchor: &&Checkpoint| !own.holds(&anchor.hash) && !rests(anchor);
             let target = self.anchors.values().filter(due).max_by_key(|anchor| anchor.label).cloned();
             self.leg = target.map(Leg::new);
         }
@@ -319,7 +359,7 @@ impl Planner {
             }
             if let Some(supply) = supply_of(slot, self.next_ticket + 1) {
                 self.next_ticket += 1;
-                self.supplies.insert(self.next_ticket, Some((slot.id, supply.last)));
+                self.supplies.insert(self.next_ticket, Supplied::Closed(slot.id, supply.last));
                 fx.push(Effect::Supply(Box::new(supply)));
             }
             if !matches!(slot.job, Job::Supplied) {
@@ -390,11 +430,12 @@ impl Planner {
 
 /// What of a slot can be given to the core now.
 fn supply_of(slot: &mut Slot, ticket: u64) -> Option<Supply> {
-    let (batches, from, last) = match &mut slot.job {
-        Job::Ready { batches, from } => (std::mem::take(batches), *from, true),
+    let (batches, from, after, last) = match &mut slot.job {
+        Job::Ready { batches, from } => (std::mem::take(batches), *from, None, true),
         Job::Parts(parts) if !parts.ready.is_empty() => {
             let last = parts.at >= parts.known.len();
-            (std::mem::take(&mut parts.ready), parts.from?, last)
+            let before = parts.at.checked_sub(parts.ready.len() + 1).map(|at| parts.known[at].1);
+            (std::mem::take(&mut parts.ready), parts.from?, before, last)
         }
         _ => return None,
     };
@@ -407,7 +448,9 @@ fn supply_of(slot: &mut Slot, ticket: u64) -> Option<Supply> {
         open: header.open_hash.clone(),
         label: header.label,
         prev: header.prev.clone(),
+        begins: header.prev.is_none(),
         period: Some(Box::new(header.clone())),
+        after,
         batches,
         last,
         from,

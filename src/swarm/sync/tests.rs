@@ -1,5 +1,7 @@
 //! The planner by script: who is asked what, what is answered, what follows.
 
+mod open;
+
 use super::asks::ASK_MS;
 use super::diverge::{Divergence, Next};
 use super::gaps::{Gap, gaps};
@@ -12,7 +14,7 @@ use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, Batch, Header, Request};
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::{Label, NetworkName};
-use honeygraph_protocols::swarm::status::Checkpoint;
+use honeygraph_protocols::swarm::status::{Checkpoint, Head};
 use honeygraph_protocols::swarm::wire::List;
 use honeygraph_testnet::swarm::history::{History, Size, closing};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +31,8 @@ struct Held {
     reached: BTreeSet<HashText>,
     newest: BTreeMap<HashText, (BatchId, u64)>,
     closed: Vec<HashText>,
+    /// Batches that are not on it.
+    apart: BTreeSet<BatchId>,
 }
 
 impl Held {
@@ -47,6 +51,10 @@ impl Held {
 impl Own for Held {
     fn reaches(&self, hash: &HashText) -> bool {
         self.reached.contains(hash)
+    }
+    fn has(&self, head: &Head) -> bool {
+        let is_past = |(_, next): (BatchId, u64)| head.next <= next;
+        !self.apart.contains(&head.batch) && self.newest(&head.period.hash).is_some_and(is_past)
     }
     fn is_empty(&self) -> bool {
         self.reached.is_empty()
@@ -530,61 +538,6 @@ fn the_window_and_what_the_core_has_not_taken_are_bounded() {
         rig.taken(&supply);
     }
     assert_eq!(rig.runs(&history).len(), periods as usize - SUPPLIES);
-}
-
-#[test]
-fn the_open_period_is_followed_from_witnesses_only_and_does_not_wait_for_history() {
-    let mut history = History::new(NETWORK, SMALL, 1);
-    history.extend(3, 77);
-    history.extend(3, 78);
-    let mut rig = Rig::new(Held::default()).with(3, &history);
-    rig.on(Input::Witness(peer(2), true));
-    rig.anchor(history.newest());
-    rig.passes(100);
-    rig.passes(2_500);
-    let newest = std::iter::from_fn(|| rig.request()).find(|(_, _, request)| matches!(request, Request::Newest(_)));
-    let (id, asked, request) = newest.expect("while history is still to be walked");
-    assert_eq!(asked, peer(2), "nobody else is believed about what nobody has closed");
-    rig.answer(id, history.answer(&request));
-    let supply = rig.supply().unwrap();
-    assert_eq!((supply.period, supply.batches.len(), &supply.open), (None, 2, &history.newest().hash));
-    rig.expect_no_penalty();
-}
-
-#[test]
-fn the_own_feed_brings_what_is_new_by_itself() {
-    let mut history = History::new(NETWORK, SMALL, 1);
-    let mut rig = Rig::new(Held::of(&history)).with(1, &history);
-    rig.on(Input::Witness(peer(1), true));
-    rig.anchor(history.newest());
-    for salt in 0..20 {
-        history.extend(1, salt);
-        rig.on(Input::Head(peer(1), Box::new(history.head().unwrap())));
-        rig.passes(1_000);
-        let (id, batch) = (history.open.3.last().unwrap(), history.open.2.last().unwrap());
-        rig.own.newest.insert(history.newest().hash, (*id, batch.line.end()));
-        rig.on(Input::Tick);
-        rig.expect_no_request();
-    }
-}
-
-/// Found by the simulation: the own feed brought some of it while the request was out, and an honest peer paid.
-#[test]
-fn an_answer_about_a_place_that_has_moved_on_is_nobodys_fault() {
-    let mut history = History::new(NETWORK, SMALL, 1);
-    history.extend(1, 1);
-    let mut rig = Rig::new(Held::of(&history)).with(1, &history);
-    rig.on(Input::Witness(peer(1), true));
-    rig.anchor(history.newest());
-    rig.passes(1);
-    rig.passes(2_500);
-    let (id, _, request) = rig.expect_request();
-    let (last, batch) = (history.open.3[0], history.open.2[0].clone());
-    rig.own.newest.insert(history.newest().hash, (last, batch.line.end()));
-    rig.on(Input::Tick);
-    rig.answer(id, history.answer(&request));
-    rig.expect_no_penalty();
-    assert_eq!(rig.supply(), None);
 }
 
 /// Found by the simulation: a newcomer waited for a peer that never answers to say where its history begins.

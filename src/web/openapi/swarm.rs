@@ -30,6 +30,24 @@ pub(super) fn answer(method: &str, route: &str) -> Value {
                 ("totalMissing", number()),
             ])
         }
+        ("GET", "/api/sync/blocks") => {
+            list(object(&[("blockNum", number()), ("hash", or_null(text())), ("operations", number())]))
+        }
+        ("POST", "/api/sync/verify") => object(&[
+            ("network", text()),
+            ("blockNum", number()),
+            ("expectedHash", text()),
+            ("actualHash", or_null(text())),
+            ("match", flag()),
+            ("agreeing", number()),
+            ("total", number()),
+        ]),
+        ("GET", "/api/sync/consensus/{n}") => {
+            let confidence = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+            let found = object(&[("blockHash", text()), ("peers", list(text())), ("confidence", confidence)]);
+            object(&[("network", text()), ("blockNum", number()), ("consensus", found)])
+        }
+        ("POST", "/api/sync/sync-gaps" | "/api/sync/sync-from/{n}") => fetched(),
         ("POST", "/api/sync/peers") => object(&[("success", flag()), ("peerId", or_null(text()))]),
         _ => object(&[("success", flag()), ("totalPeers", number())]),
     }
@@ -38,6 +56,17 @@ pub(super) fn answer(method: &str, route: &str) -> Value {
 /// What `/api/status` says of the swarm.
 pub(super) fn brief() -> Value {
     object(&[("peer", text()), ("peers", number()), ("networks", by_name(progress()))])
+}
+
+/// What came of an order to fetch; of `sync-from` a `message` instead of results, where nothing was missing.
+fn fetched() -> Value {
+    let results = object(&[
+        ("totalGaps", number()),
+        ("syncedBlocks", number()),
+        ("failedBlocks", number()),
+        ("peers", by_name(number())),
+    ]);
+    object(&[("success", flag()), ("isSyncing?", flag()), ("results?", results), ("message?", text())])
 }
 
 fn status() -> Value {

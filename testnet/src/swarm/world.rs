@@ -320,7 +320,11 @@ impl World {
                 let header = &history.periods[nth].header;
                 let Some(next) = history.first(nth + 1).newest().label else { continue };
                 me.own_votes.verified(next, &header.close_hash);
-                me.votes.on(self.now, votes::Input::Own(next, header.close_hash.clone()), &mut Vec::new());
+                let mut fx = Vec::new();
+                me.votes.on(self.now, votes::Input::Own(next, header.close_hash.clone()), &mut fx);
+                // The others may have voted before it.
+                let alarms = fx.iter().filter(|effect| matches!(effect, votes::book::Effect::Minority { .. }));
+                me.alarms += alarms.count() as u64;
             }
             me.voted = closed;
             me.own_votes.stored();
