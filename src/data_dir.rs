@@ -7,7 +7,8 @@
 //! base/<network>/       the root document that the state stands on, if there is one
 //! found/<network>/      one that gateways gave: the next start makes it the base
 //! state/<network>/      the state store: can be rebuilt from the journal
-//! swarm/                who this node is (`key`), and peers of earlier runs (`peers.json`)
+//! claimed/<network>.json  what honeycomb says of the state, until a root proves it
+//! swarm/                who this node is (`key`) and votes for, and what it knows of its peers
 //! verify-XXXXXX/        the replay of a `verify` that runs, or was killed; whoever has the lock next removes it
 //! ```
 //!

@@ -33,6 +33,10 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     let (data, file) = (node.config().data_dir.clone(), folder.path().join("backup.tar.zst"));
     let key = |data: &Path| data.join("swarm/key");
     let peer = identity::peer_id(&identity::load_or_make(&key(&data)).unwrap());
+    for (name, text) in [("binding.json", "whose"), ("votes-desk_", "what"), ("votes-desk_.tmp", "half"), ("book", "")]
+    {
+        std::fs::write(data.join("swarm").join(name), text).unwrap();
+    }
     let durable = node.api().status(NETWORK).unwrap()["durable"].as_u64().unwrap();
     let made = run(&data, &["backup", "create", file.to_str().unwrap(), "--json"]);
     assert!(made.status.success(), "{made:?}");
@@ -53,6 +57,10 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(&key(&restored))), (0o600, 0o600));
     assert_eq!(identity::peer_id(&identity::load(&key(&restored)).unwrap().unwrap()), peer);
+    let swarm = std::fs::read_dir(restored.join("swarm")).unwrap().map(|file| file.unwrap().file_name());
+    let mut swarm: Vec<_> = swarm.map(|name| name.into_string().unwrap()).collect();
+    swarm.sort();
+    assert_eq!(swarm, ["binding.json", "key", "votes-desk_"], "a node that lost its votes might say two things");
     let (mut ours, mut theirs) = (Held::new(NETWORK), Held::new(NETWORK));
     ours.read_on(&data).unwrap();
     theirs.read_on(&restored).unwrap();

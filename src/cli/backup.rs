@@ -5,6 +5,8 @@
 //! journal/<network>/first       and floor: where it begins, when that is not record 1
 //! base/<network>/<cid>.json     the base, if there is one
 //! swarm/key                     who this node is to others, if it has ever taken part
+//! swarm/binding.json            the account that it votes for, and
+//! swarm/votes-<network>         what it said, so that it never says two things
 //! honeygraph.toml               the settings, if they come from a file
 //! manifest.json                 last: what is in it, with the blake3 of each file
 //! ```
@@ -39,6 +41,8 @@ const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 /// The node's key.
 const KEY: &str = "swarm/key";
+/// Folder of what a node is to others.
+const SWARM: &str = "swarm";
 /// Largest manifest read, in bytes: a name and a hash for each segment of 64 MiB.
 const MANIFEST_BYTES: u64 = 16 << 20;
 /// zstd level: bodies are packed already; what packs well are zeros and chain records.
@@ -152,6 +156,9 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
     if key.exists() {
         archive.named(KEY, &key, None)?;
     }
+    for path in listed(&folder.join(SWARM))?.into_iter().filter(|path| is_vote(path)) {
+        archive.file(SWARM, &path, None)?;
+    }
     if let Some(path) = settings {
         archive.named("honeygraph.toml", path, None)?;
     }
@@ -246,6 +253,12 @@ impl<T: Read> Read for Hashed<T> {
     }
 }
 
+/// Whether a file of the swarm's folder is what the node said, or for whom.
+fn is_vote(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name == "binding.json" || (name.starts_with("votes-") && !name.ends_with(".tmp"))
+}
+
 fn restore(file: &Path, target: &Target, as_json: bool) -> Outcome {
     let folder = &target.data_dir;
     if !listed(folder)?.is_empty() {
@@ -289,8 +302,8 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
             continue;
         }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let ours =
-            name == KEY || name == "honeygraph.toml" || name.starts_with("journal/") || name.starts_with("base/");
+        let single = name == KEY || name == "honeygraph.toml" || (path.starts_with(SWARM) && is_vote(&path));
+        let ours = single || name.starts_with("journal/") || name.starts_with("base/");
         if !plain || !ours || found.contains_key(&name) || !entry.header().entry_type().is_file() {
             return Err(Failure::new(Code::Damaged, format!("{name:?} has no place in a backup")));
         }
