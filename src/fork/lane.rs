@@ -406,14 +406,17 @@ impl Lane {
     }
 
     fn fall(&mut self, doubtful: bool, out: &mut Vec<Found>) {
+        let announced = if doubtful { self.announced.take() } else { None };
+        self.open_period(None, None, OpenCause::Fall, out);
         if !doubtful {
-            return self.open_period(None, None, OpenCause::Fall, out);
+            return;
         }
-        let announced = self.announced.take();
-        self.open_behind(Before::Nothing, None, None, OpenCause::Resume, out);
         self.announced = announced;
         let here = self.here.as_mut().expect("just opened");
         (here.opened, here.doubtful) = (false, true);
+        if let Some(Found::Opened { cause, before, .. }) = out.last_mut() {
+            (*cause, *before) = (OpenCause::Resume, Before::Nothing);
+        }
     }
 
     /// The index restarts, the period goes on; so does an open batch.
@@ -428,7 +431,10 @@ impl Lane {
     /// has none, its first. `before` says whether the end of the one before is known.
     pub fn open_next(&mut self, label: Option<u64>, hash: Option<HashText>, before: Before, out: &mut Vec<Found>) {
         let cause = if before == Before::Nothing { OpenCause::Start } else { OpenCause::Resume };
-        self.open_behind(before, label, hash, cause, out);
+        self.open_period(label, hash, cause, out);
+        if let Some(Found::Opened { before: said, .. }) = out.last_mut() {
+            *said = before;
+        }
         // Its first ops may carry the label of a period that this lane never saw.
         let every = self.rules.checkpoint_every;
         if let Some(here) = self.here.as_mut().filter(|here| here.old_label.is_none()) {
@@ -448,30 +454,17 @@ impl Lane {
         self.open = Open::default();
     }
 
-    /// A period opens in the stream: the end of the one before was seen.
     fn open_period(&mut self, label: Option<u64>, hash: Option<HashText>, cause: OpenCause, out: &mut Vec<Found>) {
-        let before = if self.here.is_some() { Before::Seen } else { Before::Nothing };
-        self.open_behind(before, label, hash, cause, out);
-    }
-
-    fn open_behind(
-        &mut self,
-        before: Before,
-        label: Option<u64>,
-        hash: Option<HashText>,
-        cause: OpenCause,
-        out: &mut Vec<Found>,
-    ) {
         self.close(Close::Rollover, None, None, out);
         let announced = self.take_announced();
-        let (ordinal, end, old_hash, old_label) = match self.here.take() {
+        let (ordinal, before, end, old_hash, old_label) = match self.here.take() {
             Some(old) => {
                 let hash = old.hash.or(self.last_fork.clone());
                 // What came before anything opened a period may have begun under an older label.
                 let newest = self.last_label.filter(|_| !old.opened);
-                (old.ordinal + 1, old.next, hash, newest.or(old.label).or(old.old_label))
+                (old.ordinal + 1, Before::Seen, old.next, hash, newest.or(old.label).or(old.old_label))
             }
-            None => (0, 0, None, None),
+            None => (0, Before::Nothing, 0, None, None),
         };
         let announced = announced.filter(|said| Some(&said.hash) != old_hash.as_ref());
         let (hash, label) = match (hash, &announced) {
