@@ -117,7 +117,7 @@ impl Core {
         let goes_on = attached.lane.here().is_some_and(|here| {
             let first = &ops.items[0];
             let label = attached.lane.label(first.block);
-            let same = here.label.is_none() || [None, here.label, attached.lane.lowest_label()].contains(&label);
+            let same = label.is_none() || here.label.is_none() || label == here.label;
             same && first.index.is_some_and(|index| here.base + index == here.next)
         });
         if !goes_on && (lowest > 1 || self.spans(feed, ops)) {
@@ -150,8 +150,8 @@ impl Core {
     fn goes_back(&self, feed: FeedId, ops: &Ops) -> bool {
         let lane = &self.feeds[&feed].lane;
         let (Some(here), Some(first)) = (lane.here(), ops.items.first()) else { return false };
-        let lowest = lane.lowest_label().filter(|_| !lane.is_seed() && here.opened);
-        first.index.is_some() && lane.label(first.block).zip(lowest).is_some_and(|(label, lowest)| label < lowest)
+        let live = here.label.or(here.old_label).filter(|_| !lane.is_seed() && here.opened);
+        first.index.is_some() && lane.label(first.block).zip(live).is_some_and(|(label, live)| label < live)
     }
 
     /// The best that any stretch of a frame finds.

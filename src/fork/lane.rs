@@ -50,7 +50,7 @@ pub struct Here {
     /// Hash of the period before, which the new period's ops may still carry.
     old_hash: Option<HashText>,
     /// Label of the period before, likewise.
-    old_label: Option<u64>,
+    pub(super) old_label: Option<u64>,
 }
 
 impl Here {
@@ -154,8 +154,7 @@ impl Lane {
 
     /// A lane that begins anew for a socket whose lane turned out to have no place: what was open is asked for again.
     pub fn anew(old: &Self, rules: Rules) -> Self {
-        let (announced, last_label) = (old.announced.clone(), old.last_label);
-        Self { seed: old.seed, sync: old.sync, announced, last_label, ..Self::new(rules) }
+        Self { seed: old.seed, sync: old.sync, announced: old.announced.clone(), ..Self::new(rules) }
     }
 
     /// Where it stands; none before its first op.
@@ -205,16 +204,6 @@ impl Lane {
     pub fn label(&self, block: Option<u64>) -> Option<u64> {
         let block = block?;
         Some(if self.seed { block } else { self.rules.label(block) })
-    }
-
-    /// The lowest label that the socket may still say: labels do not go back, but the first items of a period carry the one
-    /// before, also where the period's own is known already, from what the client showed or from a message that overtook
-    /// them.
-    pub fn lowest_label(&self) -> Option<u64> {
-        let here = self.here.as_ref()?;
-        let Some(own) = here.label.filter(|_| here.run == 0) else { return here.label.or(here.old_label) };
-        let before = here.old_label.or_else(|| own.checked_sub(self.rules.checkpoint_every));
-        self.last_label.max(before).map(|lowest| lowest.min(own))
     }
 
     /// Stands at a place found from outside: the socket resumes there. `base` and `next` are places in the period.
