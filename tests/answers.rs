@@ -6,6 +6,7 @@ use desk::{EVERY, LONG, NETWORK, config, pace, told};
 use honeygraph::logging::{self, Format};
 use honeygraph::web::index::ROUTES;
 use honeygraph::web::openapi::document;
+use honeygraph_bootstrap::source::Source;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::honeycomb::live::Pace;
 use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Profile};
@@ -104,8 +105,8 @@ fn reads(document: &mut Document, fork: &str, label: u64) {
     document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
 }
 
-/// The routes of the swarm, with a peer.
-fn swarm(document: &mut Document, peer: &LocalNode) {
+/// The routes of the swarm, with a peer that follows the node to this closed block.
+fn swarm(document: &mut Document, peer: &LocalNode, label: u64) {
     let address = peer.endpoints().swarm[0].as_str();
     let (peers, discover) = ("/api/sync/peers", "/api/sync/discover");
     for (route, body) in [(peers, json!({ "url": address })), (discover, json!({ "nodes": [{ "url": address }] }))] {
@@ -120,6 +121,16 @@ fn swarm(document: &mut Document, peer: &LocalNode) {
     for path in ["/api/sync/status", "/api/sync/peers/status", "/api/sync/gaps"] {
         document.get(path, &format!("{path}?network={NETWORK}"));
     }
+    let consensus = format!("/api/sync/consensus/{label}?network={NETWORK}");
+    let agreed = |_: &Value| (api.get(&consensus).ok()?.0 == 200).then_some(());
+    api.wait(NETWORK, "the peer to hold the block", agreed).unwrap();
+    let said = document.get("/api/sync/consensus/{n}", &consensus);
+    document.get("/api/sync/blocks", &format!("/api/sync/blocks?network={NETWORK}"));
+    let (gaps, from, verify) = ("/api/sync/sync-gaps", "/api/sync/sync-from/{n}", "/api/sync/verify");
+    document.post(gaps, gaps, json!({ "gaps": [{ "start": 1, "end": 9 }] }));
+    document.post(verify, verify, json!({ "blockNum": label, "expectedHash": said["consensus"]["blockHash"] }));
+    let path = format!("/api/sync/sync-from/1?network={NETWORK}");
+    assert_eq!(document.holds("POST", from, &path, &json!({})).0, 200);
 }
 
 /// What is not there, not yet, not known or not meant.
@@ -149,13 +160,19 @@ fn errors(document: &mut Document) {
 #[test]
 fn every_answer_is_as_the_document_says() {
     logging::start(Format::Text, "error").unwrap();
-    let with_swarm = || {
+    let with_swarm = |trusted: Option<&LocalNode>| {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path(), LONG);
         config.swarm.enabled = true;
+        config.swarm.consensus.0 = 1;
+        for address in trusted.iter().flat_map(|node| &node.endpoints().swarm) {
+            config.swarm.sources.push(Source::parse(address).unwrap());
+            config.swarm.trusted.push(address.rsplit_once("/p2p/").unwrap().1.parse().unwrap());
+        }
         (LocalNode::start(config).unwrap(), folder)
     };
-    let ((node, _folder), (peer, _other)) = (with_swarm(), with_swarm());
+    let (node, _folder) = with_swarm(None);
+    let (peer, _other) = with_swarm(Some(&node));
     let mut document = Document { node: node.endpoints().api.clone(), document: document(), seen: BTreeSet::new() };
     close(&mut document.document["components"]["schemas"]);
     close(&mut document.document["paths"]);
@@ -181,7 +198,7 @@ fn every_answer_is_as_the_document_says() {
     let period = status["periods"][0]["tip"].as_str().unwrap();
     document.get("/api/forks/{id}", &format!("/api/forks/{period}?network={NETWORK}"));
     errors(&mut document);
-    swarm(&mut document, &peer);
+    swarm(&mut document, &peer, label);
 
     let why = "a test";
     let rollback = "/api/admin/rollback";
