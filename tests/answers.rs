@@ -105,8 +105,10 @@ fn reads(document: &mut Document, fork: &str, label: u64) {
     document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
 }
 
-/// The routes of the swarm, with a peer that follows the node to this closed block.
-fn swarm(document: &mut Document, peer: &LocalNode, label: u64) {
+/// The routes of the swarm, with a peer that follows the node to the checkpoint with this hash, behind this block.
+fn swarm(document: &mut Document, peer: &LocalNode, (label, hash): (u64, &Value)) {
+    let order = json!({ "hash": hash, "reason": "a test", "network": NETWORK });
+    peer.api().post("/api/admin/trust", &order).unwrap();
     let address = peer.endpoints().swarm[0].as_str();
     let (peers, discover) = ("/api/sync/peers", "/api/sync/discover");
     for (route, body) in [(peers, json!({ "url": address })), (discover, json!({ "nodes": [{ "url": address }] }))] {
@@ -198,7 +200,7 @@ fn every_answer_is_as_the_document_says() {
     let period = status["periods"][0]["tip"].as_str().unwrap();
     document.get("/api/forks/{id}", &format!("/api/forks/{period}?network={NETWORK}"));
     errors(&mut document);
-    swarm(&mut document, &peer, label);
+    swarm(&mut document, &peer, (label, &status["head"]["period"]));
 
     let why = "a test";
     let rollback = "/api/admin/rollback";
