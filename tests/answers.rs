@@ -13,6 +13,7 @@ use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Profile};
 use honeygraph_testnet::local::LocalNode;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use tempfile::TempDir;
 
 /// A feed of so many ops; 0: until it is stopped.
 fn feed(node: &LocalNode, ops: u64, pace_seed: u64, faults: &[Fault]) -> Feeding {
@@ -158,21 +159,23 @@ fn errors(document: &mut Document) {
     assert_eq!(document.holds("POST", "/api/admin/rollback", "/api/admin/rollback", &wrong).0, 404);
 }
 
+/// A node in the swarm, which trusts another one if there is one.
+fn with_swarm(trusted: Option<&LocalNode>) -> (LocalNode, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path(), LONG);
+    config.swarm.enabled = true;
+    config.swarm.consensus.0 = 1;
+    for address in trusted.iter().flat_map(|node| &node.endpoints().swarm) {
+        config.swarm.sources.push(Source::parse(address).unwrap());
+        config.swarm.trusted.push(address.rsplit_once("/p2p/").unwrap().1.parse().unwrap());
+    }
+    (LocalNode::start(config).unwrap(), folder)
+}
+
 /// Guards against: a field left out of a schema; a label that is never null; an answer without a schema.
 #[test]
 fn every_answer_is_as_the_document_says() {
     logging::start(Format::Text, "error").unwrap();
-    let with_swarm = |trusted: Option<&LocalNode>| {
-        let folder = tempfile::tempdir().unwrap();
-        let mut config = config(folder.path(), LONG);
-        config.swarm.enabled = true;
-        config.swarm.consensus.0 = 1;
-        for address in trusted.iter().flat_map(|node| &node.endpoints().swarm) {
-            config.swarm.sources.push(Source::parse(address).unwrap());
-            config.swarm.trusted.push(address.rsplit_once("/p2p/").unwrap().1.parse().unwrap());
-        }
-        (LocalNode::start(config).unwrap(), folder)
-    };
     let (node, _folder) = with_swarm(None);
     let (peer, _other) = with_swarm(Some(&node));
     let mut document = Document { node: node.endpoints().api.clone(), document: document(), seen: BTreeSet::new() };
