@@ -13,8 +13,8 @@
 //!
 //! A zstd-packed tar. The state is not in it: it is made again from the journal.
 //!
-//! *Always holds:* the file is whole or not there, and its owner's alone, as is the key in it; a restore takes nothing whose hash is not the manifest's, and writes
-//! into an empty data folder only.
+//! *Always holds:* the file is whole or not there, and its owner's alone, as is the key in it; a restore takes nothing whose
+//! hash is not the manifest's, and writes into an empty data folder only.
 
 use super::exit::{Code, Failure, Outcome};
 use super::print;
@@ -302,7 +302,8 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
             continue;
         }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let single = name == KEY || name == "honeygraph.toml" || (path.starts_with(SWARM) && is_vote(&path));
+        let single =
+            name == KEY || name == "honeygraph.toml" || (path.parent() == Some(Path::new(SWARM)) && is_vote(&path));
         let ours = single || name.starts_with("journal/") || name.starts_with("base/");
         if !plain || !ours || found.contains_key(&name) || !entry.header().entry_type().is_file() {
             return Err(Failure::new(Code::Damaged, format!("{name:?} has no place in a backup")));

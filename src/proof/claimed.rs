@@ -9,7 +9,7 @@
 
 use super::document::{Checkpoint, DocumentError, Documents};
 use crate::data_dir;
-use crate::projection::base::{self, BaseError, MAX_BYTES};
+use crate::projection::base::{self, BaseError};
 use crate::projection::state::{Batch, Limit, StateError};
 use honeygraph_protocols::document::RootWriter;
 use honeygraph_protocols::json;
@@ -175,7 +175,12 @@ impl Documents<'_> {
             Ok(numbered.contains(path) || !view.versions(path, None, any)?.versions.is_empty())
         };
         let mut document = Vec::new();
-        let mut writer = RootWriter::new(label + 1, |piece: &[u8]| document.extend_from_slice(piece));
+        // What is longer is not kept: one piece beyond the bound shows that it was.
+        let mut writer = RootWriter::new(label + 1, |piece: &[u8]| {
+            if document.len() as u64 <= MOST_BYTES {
+                document.extend_from_slice(piece);
+            }
+        });
         let mut theirs = claimed.iter().peekable();
         let mut ours = view.scan(&[], None).enumerate().peekable();
         loop {
@@ -198,7 +203,7 @@ impl Documents<'_> {
                 return Ok(None);
             }
         }
-        let whole = writer.finish().is_ok() && (document.len() as u64) <= MOST_BYTES.min(MAX_BYTES);
+        let whole = writer.finish().is_ok() && document.len() as u64 <= MOST_BYTES;
         Ok(whole.then_some(document))
     }
 }

@@ -7,7 +7,7 @@
 use super::admin::parse;
 use super::answer::{ApiError, json};
 use super::point::Point;
-use super::query::{Body, Query};
+use super::query::{Body, Query, block_number};
 use super::read::large;
 use super::{Networked, Web};
 use crate::projection::state::StateError;
@@ -103,7 +103,7 @@ pub(super) async fn consensus(
     Path(number): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let number: u64 = number.parse().map_err(|_| ApiError::bad_request("the block is not a number"))?;
+    let number = block_number(&number)?;
     let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, _) = web.network(query.get("network"))?;
     let own = own(&web, &query, number)?;

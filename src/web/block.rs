@@ -5,7 +5,7 @@
 
 use super::answer::{ApiError, json_bytes};
 use super::point::{Point, Resolved};
-use super::query::Query;
+use super::query::{Query, block_number};
 use super::read::{MAX_LEAVES, PAGE, large};
 use super::{Web, wait};
 use crate::journal::Reader as Journal;
@@ -34,7 +34,7 @@ pub(super) async fn full(
     Path(number): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let number: u64 = number.parse().map_err(|_| ApiError::bad_request("the block is not a number"))?;
+    let number = block_number(&number)?;
     let only = query.get("batch").map(str::parse).transpose();
     let only = only.map_err(|_| ApiError::bad_request("?batch is not a batch id"))?;
     wait::own_write(&web, &query).await?;
@@ -85,7 +85,7 @@ pub(super) async fn operations(
     Path(number): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let number: u64 = number.parse().map_err(|_| ApiError::bad_request("the block is not a number"))?;
+    let number = block_number(&number)?;
     let wanted = query.number("limit")?.unwrap_or(PAGE).clamp(1, MAX_LEAVES as u64);
     let from = query.number("from")?.unwrap_or(0);
     let (point, Resolved { block, grain }) = Point::block(&web, &query, number).await?;

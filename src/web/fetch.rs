@@ -5,7 +5,7 @@
 
 use super::admin::{Local, parse};
 use super::answer::{ApiError, json};
-use super::query::{Body, Query};
+use super::query::{Body, Query, block_number};
 use super::sync::{fetches, gaps_between};
 use super::{Networked, Web};
 use crate::swarm::Swarm;
@@ -66,7 +66,7 @@ pub(super) async fn sync_from(
     Path(number): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let number: u64 = number.parse().map_err(|_| ApiError::bad_request("the block is not a number"))?;
+    let number = block_number(&number)?;
     let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, network) = web.network(query.get("network"))?;
     let gaps = holes(network, number);

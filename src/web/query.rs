@@ -103,6 +103,11 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// The block in a route's path.
+pub(super) fn block_number(text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| ApiError::bad_request("the block is not a number"))
+}
+
 fn decoded(text: &str) -> Result<String, ApiError> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());

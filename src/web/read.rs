@@ -9,7 +9,7 @@ use super::Web;
 use super::answer::{ApiError, json_bytes};
 use super::asked::{Asked, write_encoded};
 use super::point::{Point, Resolved};
-use super::query::Query;
+use super::query::{Query, block_number};
 use crate::projection::state::Limit;
 use crate::projection::state::nested::Nested;
 use axum::extract::{Path, State};
@@ -68,7 +68,7 @@ pub(super) async fn state_at(
     Path(number): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let number = number.parse().map_err(|_| ApiError::bad_request("the block is not a number"))?;
+    let number = block_number(&number)?;
     let asked = Asked::in_query(query.get("path").unwrap_or_default())?;
     let (point, resolved) = Point::block(&web, &query, number).await?;
     answer(point, asked, &query, Some((number, resolved))).await

@@ -57,6 +57,11 @@ impl OwnVotes {
         true
     }
 
+    /// What this node said, or would say, at a label.
+    pub fn at(&self, label: Label) -> Option<&HashText> {
+        self.votes.get(&label).map(|(hash, _)| hash)
+    }
+
     /// What was decided before this is durable: it may be said.
     pub fn stored(&mut self) -> Vec<OwnVote> {
         std::mem::take(&mut self.unsaid)

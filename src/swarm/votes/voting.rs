@@ -198,6 +198,7 @@ impl Voting {
                 while self.agreed.len() > LABELS {
                     self.agreed.pop_first();
                 }
+                self.end_minority(label);
                 fx.push(Effect::Agreed);
             }
             book::Effect::Confirmed(_) => {}
@@ -219,6 +220,13 @@ impl Voting {
         }
     }
 
+    /// A checkpoint that most agree on and that the own feed has ends what was said of an earlier one, whichever of the two
+    /// is heard of first.
+    fn end_minority(&mut self, label: Label) {
+        let agrees = self.agreed.get(&label).is_some_and(|agreed| self.own.at(label) == Some(agreed));
+        self.minority.take_if(|minority| agrees && minority.label < label.get());
+    }
+
     fn weigh(&mut self, now: u64, fx: &mut Vec<Effect>) {
         let labels: Vec<Label> = self.book.labels().take(WEIGHED).collect();
         let vouched: BTreeMap<HashText, usize> =
@@ -232,13 +240,8 @@ impl Voting {
     fn verified(&mut self, now: u64, checkpoints: Vec<(Label, HashText)>, fx: &mut Vec<Effect>) {
         let mut new = false;
         for (label, hash) in checkpoints {
-            // A checkpoint that others agree with ends what was said of an earlier one.
-            if self.minority.as_ref().is_some_and(|minority| minority.label < label.get())
-                && self.agreed.get(&label) == Some(&hash)
-            {
-                self.minority = None;
-            }
             new |= self.own.verified(label, &hash);
+            self.end_minority(label);
             self.hear(now, book::Input::Own(label, hash), fx);
         }
         if new {
@@ -393,5 +396,14 @@ mod tests {
             Some(&Effect::Vouched(weight))
         );
         assert_eq!(node.voting.minority().map(|minority| (minority.label, minority.accounts)), Some((101, 2)));
+
+        // Guards against: it lasts for good where the own feed is the first to have what most agree on later.
+        node.on(Input::Verified(vec![(label(201), hash("QmSame"))]));
+        assert!(node.voting.minority().is_some(), "nobody else has said so");
+        for account in [bobby, carol] {
+            let vote = account.voter(0).vote(&network(), &account.name, label(201), &hash("QmSame"), 2);
+            node.voting.said(NOW, Said::Vote(vote), &mut Vec::new());
+        }
+        assert_eq!(node.voting.minority(), None);
     }
 }
