@@ -9,7 +9,7 @@
 //! asked for: it is neither taken nor acknowledged.
 
 use super::found::Closed;
-use super::machine::{Bodies, Core, Effects};
+use super::machine::{Attached, Bodies, Core, Effects};
 use super::questions::ASK_MAX;
 use super::record::{Close, Lsn, Named, Node, Record, UNPLACED};
 use super::resume::WHERE;
@@ -114,12 +114,7 @@ impl Core {
             return false;
         }
         let lowest = ops.items.iter().filter_map(|item| item.index).min().unwrap_or(0);
-        let goes_on = attached.lane.here().is_some_and(|here| {
-            let first = &ops.items[0];
-            let label = attached.lane.label(first.block);
-            let same = label.is_none() || here.label.is_none() || label == here.label;
-            same && first.index.is_some_and(|index| here.base + index == here.next)
-        });
+        let goes_on = self.goes_on(feed, ops);
         if !goes_on && (lowest > 1 || self.spans(feed, ops)) {
             return true;
         }
@@ -146,12 +141,24 @@ impl Core {
         stretches.len() > 1 && self.feeds[&feed].asked.iter().any(whole)
     }
 
+    /// Whether a frame may go on where the stream stands. Under the old label only behind an item of that label, and not
+    /// where a question begins there: what is taken for an answer by mistake is asked for again, an answer that is taken
+    /// for the stream stands in the wrong period for good.
+    fn goes_on(&self, feed: FeedId, ops: &Ops) -> bool {
+        let Attached { lane, question, .. } = &self.feeds[&feed];
+        let (Some(here), Some(first)) = (lane.here(), ops.items.first()) else { return false };
+        let Some(index) = first.index.filter(|index| here.base + index == here.next) else { return false };
+        let label = lane.label(first.block);
+        let old = || label == lane.said_label() && question.is_none_or(|question| question.from != index);
+        label.is_none() || here.label.is_none() || label == here.label || old()
+    }
+
     /// Blocks never go back on a live socket: such a frame is an answer that nobody waits for any more.
     fn goes_back(&self, feed: FeedId, ops: &Ops) -> bool {
         let lane = &self.feeds[&feed].lane;
         let (Some(here), Some(first)) = (lane.here(), ops.items.first()) else { return false };
-        let live = here.label.or(here.old_label).filter(|_| !lane.is_seed() && here.opened);
-        first.index.is_some() && lane.label(first.block).zip(live).is_some_and(|(label, live)| label < live)
+        let lowest = lane.lowest_label().filter(|_| !lane.is_seed() && here.opened);
+        first.index.is_some() && lane.label(first.block).zip(lowest).is_some_and(|(label, lowest)| label < lowest)
     }
 
     /// The best that any stretch of a frame finds.

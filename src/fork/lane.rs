@@ -24,6 +24,8 @@ pub const BATCH_MAX_BYTES: u64 = 256 << 20;
 pub const OPEN_BYTES: usize = 32 << 20;
 /// The text of an op up to this size is kept to know its repetition by; of a longer one the hash is.
 const LAST_TEXT_BYTES: usize = 1 << 10;
+/// Among so many items of a period may be some that carry the label of the one before.
+const START: u64 = 64;
 /// An open batch is spilled to the journal in pieces of about this size, so that it costs bounded memory.
 pub const PIECE_BYTES: usize = 1 << 20;
 
@@ -50,7 +52,7 @@ pub struct Here {
     /// Hash of the period before, which the new period's ops may still carry.
     old_hash: Option<HashText>,
     /// Label of the period before, likewise.
-    pub(super) old_label: Option<u64>,
+    old_label: Option<u64>,
 }
 
 impl Here {
@@ -154,7 +156,8 @@ impl Lane {
 
     /// A lane that begins anew for a socket whose lane turned out to have no place: what was open is asked for again.
     pub fn anew(old: &Self, rules: Rules) -> Self {
-        Self { seed: old.seed, sync: old.sync, announced: old.announced.clone(), ..Self::new(rules) }
+        let (announced, last_label) = (old.announced.clone(), old.last_label);
+        Self { seed: old.seed, sync: old.sync, announced, last_label, ..Self::new(rules) }
     }
 
     /// Where it stands; none before its first op.
@@ -204,6 +207,22 @@ impl Lane {
     pub fn label(&self, block: Option<u64>) -> Option<u64> {
         let block = block?;
         Some(if self.seed { block } else { self.rules.label(block) })
+    }
+
+    /// The lowest label that the socket may still say: labels do not go back, but the first items of a period carry the one
+    /// before, also where the period's own is known already, from what the client showed or from a message that overtook
+    /// them. What resumes further in has left it behind.
+    pub fn lowest_label(&self) -> Option<u64> {
+        let here = self.here.as_ref()?;
+        let at_start = here.run == 0 && (self.last_label.is_some() || here.next - here.base < START);
+        let Some(own) = here.label.filter(|_| at_start) else { return here.label.or(here.old_label) };
+        let before = here.old_label.or_else(|| own.checked_sub(self.rules.checkpoint_every));
+        self.last_label.max(before).map(|lowest| lowest.min(own))
+    }
+
+    /// The newest label that the socket has said.
+    pub fn said_label(&self) -> Option<u64> {
+        self.last_label
     }
 
     /// Stands at a place found from outside: the socket resumes there. `base` and `next` are places in the period.
@@ -395,17 +414,14 @@ impl Lane {
     }
 
     fn fall(&mut self, doubtful: bool, out: &mut Vec<Found>) {
-        let announced = if doubtful { self.announced.take() } else { None };
-        self.open_period(None, None, OpenCause::Fall, out);
         if !doubtful {
-            return;
+            return self.open_period(None, None, OpenCause::Fall, out);
         }
+        let announced = self.announced.take();
+        self.open_behind(Before::Nothing, None, None, OpenCause::Resume, out);
         self.announced = announced;
         let here = self.here.as_mut().expect("just opened");
         (here.opened, here.doubtful) = (false, true);
-        if let Some(Found::Opened { cause, before, .. }) = out.last_mut() {
-            (*cause, *before) = (OpenCause::Resume, Before::Nothing);
-        }
     }
 
     /// The index restarts, the period goes on; so does an open batch.
@@ -420,10 +436,7 @@ impl Lane {
     /// has none, its first. `before` says whether the end of the one before is known.
     pub fn open_next(&mut self, label: Option<u64>, hash: Option<HashText>, before: Before, out: &mut Vec<Found>) {
         let cause = if before == Before::Nothing { OpenCause::Start } else { OpenCause::Resume };
-        self.open_period(label, hash, cause, out);
-        if let Some(Found::Opened { before: said, .. }) = out.last_mut() {
-            *said = before;
-        }
+        self.open_behind(before, label, hash, cause, out);
         // Its first ops may carry the label of a period that this lane never saw.
         let every = self.rules.checkpoint_every;
         if let Some(here) = self.here.as_mut().filter(|here| here.old_label.is_none()) {
@@ -443,17 +456,30 @@ impl Lane {
         self.open = Open::default();
     }
 
+    /// A period opens in the stream: the end of the one before was seen.
     fn open_period(&mut self, label: Option<u64>, hash: Option<HashText>, cause: OpenCause, out: &mut Vec<Found>) {
+        let before = if self.here.is_some() { Before::Seen } else { Before::Nothing };
+        self.open_behind(before, label, hash, cause, out);
+    }
+
+    fn open_behind(
+        &mut self,
+        before: Before,
+        label: Option<u64>,
+        hash: Option<HashText>,
+        cause: OpenCause,
+        out: &mut Vec<Found>,
+    ) {
         self.close(Close::Rollover, None, None, out);
         let announced = self.take_announced();
-        let (ordinal, before, end, old_hash, old_label) = match self.here.take() {
+        let (ordinal, end, old_hash, old_label) = match self.here.take() {
             Some(old) => {
                 let hash = old.hash.or(self.last_fork.clone());
                 // What came before anything opened a period may have begun under an older label.
                 let newest = self.last_label.filter(|_| !old.opened);
-                (old.ordinal + 1, Before::Seen, old.next, hash, newest.or(old.label).or(old.old_label))
+                (old.ordinal + 1, old.next, hash, newest.or(old.label).or(old.old_label))
             }
-            None => (0, Before::Nothing, 0, None, None),
+            None => (0, 0, None, None),
         };
         let announced = announced.filter(|said| Some(&said.hash) != old_hash.as_ref());
         let (hash, label) = match (hash, &announced) {

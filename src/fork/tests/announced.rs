@@ -61,3 +61,30 @@ fn a_checkpoint_that_the_feed_denies_is_an_event_and_confirms_nothing() {
     assert!(status.events.iter().any(|event| event.event == "fork:invalid" && event.about.contains('X')));
     assert!(!status.periods[0].is_confirmed);
 }
+
+/// Planted once: the word that the end of the period before was not seen went to the newest find, and that was the
+/// checkpoint (period B stood on a part of A, as in the simulation's seed 878).
+#[test]
+fn a_period_that_was_announced_does_not_say_that_the_end_before_it_was_seen() {
+    let mut stage = begun();
+    stage.gone(1);
+    let more = (2..35).map(|nth| format!("{} k{nth}=1; {} W", 2 * nth, 2 * nth + 1));
+    let a: Vec<String> = std::iter::once("0 h=A; 1 W; 2 b=1; 3 W".to_owned()).chain(more).collect();
+    let (a, b) = (a.join("; "), "0 h=B; 1 W; 2 d=1; 3 W");
+    let part = |of: &str, from: u64, to: u64| {
+        let index = |item: &&str| item.split(' ').next().and_then(|index| index.parse::<u64>().ok());
+        let inside = of.split("; ").filter(|item| index(item).is_some_and(|index| (from..=to).contains(&index)));
+        inside.collect::<Vec<_>>().join("; ")
+    };
+    stage.open(2, Some(1));
+    stage.checkpoint(2, 701, "B");
+    stage.batch(2, &["701:B 2 d=1; 3 W"]);
+    while let Some((from, to)) = stage.asked(2) {
+        stage.was_asked(2, (from, to));
+        stage.batch(2, &[&format!("601:A {}", part(&a, from, to)), &format!("701:B {}", part(b, from, to))]);
+        assert!(stage.chain().len() <= 35 || stage.chain()[34] == "0:A/68+1W*", "{:?}", stage.chain());
+        stage.tick(20);
+    }
+    assert_eq!(stage.chain()[34..], ["0:A/68+1W*", "0:B/0+1W*", "0:B/2+1W*"]);
+    assert_eq!((stage.branches(), stage.parked()), (1, 0));
+}

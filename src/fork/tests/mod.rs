@@ -13,6 +13,7 @@ mod gaps;
 mod hostile;
 mod limits;
 mod naming;
+mod old_label;
 mod periods;
 mod places;
 mod refused;
