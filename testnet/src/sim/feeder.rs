@@ -25,6 +25,8 @@ pub struct Feeder {
     pub errors: u64,
     /// It may connect from this time on, ms.
     pub from: u64,
+    /// Its process has died once and started again.
+    pub restarted: bool,
     /// The block it has to stop at before faults may go on.
     said_sent: u64,
 }
@@ -63,7 +65,17 @@ impl Feeder {
     /// A honeycomb before its first socket.
     pub fn new(honeycomb: Honeycomb, node: usize, from: u64) -> Self {
         let acked = Acked { serials: BTreeSet::new(), lives: vec![BTreeMap::new()] };
-        Self { honeycomb, node, socket: None, books: Ledger::default(), acked, errors: 0, from, said_sent: 0 }
+        Self {
+            honeycomb,
+            node,
+            socket: None,
+            books: Ledger::default(),
+            acked,
+            errors: 0,
+            from,
+            restarted: false,
+            said_sent: 0,
+        }
     }
 
     /// Whether it writes a history of its own.

@@ -7,7 +7,7 @@ use super::NETWORK;
 use super::feeder::Feeder;
 use crate::honeycomb::{Chained, Leaves, Op};
 use honeygraph::fork::record::{Chain, Lsn, Node};
-use honeygraph_protocols::batch::BatchId;
+use honeygraph_protocols::batch::{BatchId, Header, Parent};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -21,6 +21,10 @@ pub struct Written {
     /// Its batches in order.
     pub chain: Vec<Chained>,
     places: BTreeMap<BatchId, usize>,
+    /// What its batches are called by one who was told their period from its first op on, without the markers that
+    /// straggled into it: so a restarted honeycomb begins it. A node that holds nothing before it cannot know better.
+    anew: Vec<Option<BatchId>>,
+    restarted: bool,
     ops: Vec<Vec<Op>>,
     /// Leaves after each batch from a first one on, by the place of that first one.
     folds: BTreeMap<usize, Vec<Rc<Leaves>>>,
@@ -41,12 +45,17 @@ impl Histories {
     }
 
     /// The honeycomb (of those allowed) that wrote exactly these batches one after the other, and the place of the first.
+    /// They are a whole history: the period that it begins with may have been told by a restarted honeycomb.
     pub fn writer(&self, batches: &[&Chain], allowed: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         let first = batches.first()?;
         self.0.iter().enumerate().filter(|(number, _)| allowed(*number)).find_map(|(number, written)| {
-            let from = written.place(&first.id)?;
+            let from = written.place(&first.id).or_else(|| written.place_anew(&first.id))?;
             let ours = written.chain.get(from..from + batches.len())?;
-            ours.iter().zip(batches).all(|(ours, theirs)| ours.id == theirs.id).then_some((number, from))
+            let same = |at: usize, ours: &Chained, theirs: &Chain| {
+                ours.id == theirs.id || (theirs.period == first.period && written.anew(at) == Some(theirs.id))
+            };
+            let mut pairs = ours.iter().zip(batches).enumerate();
+            pairs.all(|(at, (ours, theirs))| same(from + at, ours, theirs)).then_some((number, from))
         })
     }
 
@@ -70,7 +79,32 @@ impl Written {
             self.places.insert(batch.id, at);
             self.ops.push(batch.ops.iter().filter_map(|text| Op::parse(text)).collect());
         }
+        self.restarted = feeder.restarted;
         self.chain = chain;
+        self.call_anew();
+    }
+
+    fn call_anew(&mut self) {
+        for at in self.anew.len()..self.chain.len() {
+            let header = &self.chain[at].header;
+            let first = |at: &usize| self.chain[*at].header.period != header.period;
+            let start = (0..at).rev().find(first).map_or(0, |before| before + 1);
+            let straggled = self.chain[start..=at].iter().take_while(|batch| batch.header.count == 0).count();
+            let id = (straggled > 0 && start + straggled <= at).then(|| {
+                let parent = self.anew[at - 1].map_or(Parent::Period(header.period.clone()), Parent::Batch);
+                Header { seq: header.seq - straggled as u64, parent, ..header.clone() }.id()
+            });
+            self.anew.push(id);
+        }
+    }
+
+    fn anew(&self, at: usize) -> Option<BatchId> {
+        self.anew[at].filter(|_| self.restarted)
+    }
+
+    /// Place of a batch as one calls it who was told its period by this honeycomb after a restart.
+    pub fn place_anew(&self, id: &BatchId) -> Option<usize> {
+        (0..self.anew.len()).find(|at| self.anew(*at).as_ref() == Some(id))
     }
 
     /// Place of a batch.

@@ -505,6 +505,7 @@ impl World {
         let back = self.chance.below(4);
         self.note(format!("honeycomb {feeder} starts again, {back} back"));
         self.cast.feeders[feeder].honeycomb.restart(back);
+        self.cast.feeders[feeder].restarted = true;
     }
 
     /// The operator rolls back, or releases.

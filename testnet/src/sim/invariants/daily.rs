@@ -1,5 +1,6 @@
 //! No fork without a disagreement: where a branch leaves its parent, two honeycombs that feed the node wrote different
-//! batches after that one (or the operator rolled back). The daily second run, a restart or a lost socket never make one.
+//! batches after that one (or the operator rolled back). The daily second run, a restart or a lost socket never make one,
+//! but for the network's beginning: one that a restarted honeycomb told has another beside it, with the markers it left out.
 
 use super::{Broken, Look};
 use crate::sim::histories::Histories;
@@ -40,9 +41,12 @@ pub fn check(look: &Look<'_>, histories: &Histories) -> Result<(), Broken> {
 
 /// Whether two honeycombs of the node go on differently after the batch that a branch leaves.
 fn disagree(look: &Look<'_>, histories: &Histories, born: &Branch) -> bool {
-    let Some(parent) = born.parent.and_then(|node| look.chains.get(&node.version)) else { return false };
-    let fed = (0..look.feeders.len()).filter(|feeder| look.is_fed_by(*feeder));
-    let after = fed.filter_map(|feeder| {
+    let fed: Vec<usize> = (0..look.feeders.len()).filter(|feeder| look.is_fed_by(*feeder)).collect();
+    let Some(parent) = born.parent.and_then(|node| look.chains.get(&node.version)) else {
+        let mut first = look.chains.values().filter(|chain| chain.prev.is_none());
+        return first.any(|chain| fed.iter().any(|feeder| histories.of(*feeder).place_anew(&chain.id).is_some()));
+    };
+    let after = fed.into_iter().filter_map(|feeder| {
         let written = histories.of(feeder);
         Some(written.chain.get(written.place(&parent.id)? + 1)?.id)
     });
