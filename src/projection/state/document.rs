@@ -67,14 +67,11 @@ impl<S: Snapshot> View<S> {
 
     /// Writes all leaves as rows of CSV (RFC 4180): the path as a JSON array, the value as JSON.
     pub fn write_rows(&self, to: &mut impl Outlet) -> Result<Option<Counts>, StateError> {
-        let (mut scan, mut counts, mut path) = (self.scan(&[], None), Counts::default(), Vec::new());
+        let (mut scan, mut counts, mut paths) = (self.scan(&[], None), Counts::default(), Paths::default());
         while scan.advance()? {
             counts.leaves += 1;
-            path.clear();
-            write_path(scan.path(), &mut path)?;
             let out = to.out();
-            write_field(&path, out);
-            out.push(b',');
+            paths.write(scan.path(), out)?;
             write_field(scan.text(), out);
             out.extend_from_slice(b"\r\n");
             if !to.leaf() {
@@ -210,17 +207,59 @@ fn write_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), StateError> {
     Ok(())
 }
 
+/// The column of paths. What a path shares with the one before is not made again: paths are most of a table's bytes, and
+/// a table of a state is mostly a few long ones with many ends.
+#[derive(Default)]
+struct Paths {
+    /// Path of the row before.
+    path: Vec<u8>,
+    /// Where each of its segments ends, there and in the field.
+    ends: Vec<(usize, usize)>,
+    /// Its field, from the first segment on and up to the last.
+    field: Vec<u8>,
+    segment: Vec<u8>,
+}
+
+impl Paths {
+    fn write(&mut self, path: &[u8], out: &mut Vec<u8>) -> Result<(), StateError> {
+        let common = self.path.iter().zip(path).take_while(|(a, b)| a == b).count();
+        self.ends.truncate(self.ends.partition_point(|(end, _)| *end <= common));
+        let (kept, len) = self.ends.last().copied().unwrap_or_default();
+        self.field.truncate(len);
+        let mut at = kept;
+        while at < path.len() {
+            if at > 0 {
+                self.field.push(b',');
+            }
+            self.segment.clear();
+            at += write_segment(&path[at..], &mut self.segment).ok_or_else(|| StateError::damaged("path", path))?;
+            double_quotes(&self.segment, &mut self.field);
+            self.ends.push((at, self.field.len()));
+        }
+        self.path.truncate(kept);
+        self.path.extend_from_slice(&path[kept..]);
+        out.extend_from_slice(b"\"[");
+        out.extend_from_slice(&self.field);
+        out.extend_from_slice(b"]\",");
+        Ok(())
+    }
+}
+
 /// Appends a field of CSV.
 fn write_field(text: &[u8], out: &mut Vec<u8>) {
-    if !text.iter().any(|byte| b"\",\r\n".contains(byte)) {
+    if memchr::memchr3(b'"', b',', b'\n', text).is_none() && memchr::memchr(b'\r', text).is_none() {
         return out.extend_from_slice(text);
     }
     out.push(b'"');
-    for part in text.split_inclusive(|byte| *byte == b'"') {
-        out.extend_from_slice(part);
-        if part.ends_with(b"\"") {
-            out.push(b'"');
-        }
-    }
+    double_quotes(text, out);
     out.push(b'"');
+}
+
+fn double_quotes(mut text: &[u8], out: &mut Vec<u8>) {
+    while let Some(at) = memchr::memchr(b'"', text) {
+        out.extend_from_slice(&text[..=at]);
+        out.push(b'"');
+        text = &text[at + 1..];
+    }
+    out.extend_from_slice(text);
 }
