@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 const LEAVES: u64 = 500_000;
 const BATCH: u64 = 5_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 
 /// The mix of a feed: balances, contracts with several leaves, statistics. Every tenth batch is written twice.
 fn fill(leaves: u64) -> Store {

@@ -30,6 +30,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::{Code, Failure, Outcome};
 use flags::{CommonFlags, NodeFlags};
 use remote::Remote;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -172,14 +173,19 @@ struct Context {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+    main_with(std::env::args_os().collect())
+}
+
+/// The same with these words, the program's name first: for a program that has the node in it.
+pub fn main_with(args: Vec<OsString>) -> ExitCode {
+    let parsed = Cli::command().try_get_matches_from(&args).and_then(|matches| {
         let told = matches.value_source("api") == Some(ValueSource::CommandLine);
         Ok((Cli::from_arg_matches(&matches)?, told))
     });
     let (cli, api_told) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
-            if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+            if error.use_stderr() && args.iter().any(|arg| arg == "--json") {
                 return Failure::new(Code::Usage, in_one_line(&error)).report(true);
             }
             let _ = error.print();

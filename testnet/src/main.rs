@@ -3,6 +3,7 @@
 mod cli;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// A whole honeygraph network on one desk.
@@ -17,13 +18,20 @@ struct Cli {
 enum Command {
     /// Feed a node as a honeycomb would, with real checkpoints, until every op is acknowledged.
     Feed(cli::feed::Args),
-    /// Start a node and honeycombs that feed it, with a live status line.
+    /// Start nodes and honeycombs that feed one of them, with a live table.
     Up(cli::up::Args),
+    /// What `honeygraph` does, in this program: so are the nodes of `up` started.
+    #[command(hide = true, disable_help_flag = true)]
+    Node {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Feed(args) => cli::feed::run(args),
         Command::Up(args) => cli::up::run(args),
+        Command::Node { args } => cli::node(args),
     }
 }

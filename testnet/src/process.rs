@@ -7,6 +7,7 @@ use crate::STILL;
 use serde::Deserialize;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -66,10 +67,13 @@ pub struct Endpoints {
     pub swarm: Vec<String>,
 }
 
-/// How to start a node: always `run`, on free ports of the loopback.
+/// How to start a node: always `run`, on free ports of the loopback unless it is told other ones.
 #[derive(Clone, Debug)]
 pub struct Launch {
     binary: PathBuf,
+    /// Word before `run`, for a program that has the node in it.
+    within: Option<&'static str>,
+    listen: [String; 3],
     data_dir: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -78,7 +82,22 @@ pub struct Launch {
 impl Launch {
     /// A node with this program (`env!("CARGO_BIN_EXE_honeygraph")` in a test) on this data.
     pub fn new(binary: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), data_dir: data_dir.into(), args: Vec::new(), env: Vec::new() }
+        let listen = ["127.0.0.1:0", "127.0.0.1:0", "/ip4/127.0.0.1/tcp/0"].map(str::to_owned);
+        let (binary, data_dir) = (binary.into(), data_dir.into());
+        Self { binary, within: None, listen, data_dir, args: Vec::new(), env: Vec::new() }
+    }
+
+    /// A node that is a subcommand of this very program, in a process group of its own: what the terminal says to the
+    /// program is not said to it.
+    pub fn within(subcommand: &'static str, data_dir: impl Into<PathBuf>) -> std::io::Result<Self> {
+        Ok(Self { within: Some(subcommand), ..Self::new(std::env::current_exe()?, data_dir) })
+    }
+
+    /// Where its API, feeds and the swarm listen.
+    #[must_use]
+    pub fn listen(mut self, api: &str, feed: &str, swarm: &str) -> Self {
+        self.listen = [api, feed, swarm].map(str::to_owned);
+        self
     }
 
     /// One more argument of `run`.
@@ -107,12 +126,16 @@ impl Launch {
         }
         let log = tempfile::tempfile().and_then(|log| Ok((log.try_clone()?, log.try_clone()?, log)));
         let (out, err, log) = log.map_err(|cause| ProcessError::System { what: "making a log file", cause })?;
-        let child = Command::new(&self.binary)
+        let [api, feed, swarm] = &self.listen;
+        let mut command = Command::new(&self.binary);
+        if let Some(subcommand) = self.within {
+            command.arg(subcommand).process_group(0);
+        }
+        let child = command
             .arg("run")
             .arg("--data-dir")
             .arg(&self.data_dir)
-            .args(["--api-listen", "127.0.0.1:0", "--feed-listen", "127.0.0.1:0"])
-            .args(["--swarm-listen", "/ip4/127.0.0.1/tcp/0"])
+            .args(["--api-listen", api, "--feed-listen", feed, "--swarm-listen", swarm])
             // Who wants a swarm says so.
             .env("SYNC_ENABLED", "false")
             .args(&self.args)
@@ -190,6 +213,11 @@ impl Process {
             #[expect(clippy::disallowed_methods, reason = "looks again for progress; no outcome depends on it")]
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Whether it has said where it listens.

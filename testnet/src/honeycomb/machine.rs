@@ -396,6 +396,11 @@ impl Honeycomb {
         self.client.say(text.to_string());
     }
 
+    /// From the next period on it disagrees with those it was like.
+    pub fn disagree(&mut self, salt: u64) {
+        self.config.faults.push(Fault::Disagree { period: self.period + 1, salt });
+    }
+
     /// The process dies and starts from the checkpoint `back` saves before the newest, but never before the day's root:
     /// it replays the deltas up to there under that one hash, then works on. Nothing resets the index in between.
     pub fn restart(&mut self, back: u64) {

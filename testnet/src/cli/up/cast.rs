@@ -1,6 +1,6 @@
 //! Who feeds the node in `up`, and what happens to them.
 
-use honeygraph_bootstrap::NetworkFile;
+use super::NETWORK;
 use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::honeycomb::live::{Pace, Report};
 use honeygraph_testnet::honeycomb::{Config, Fault, Honeycomb, Keep};
@@ -24,6 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The honeycombs of the play.
 pub(super) struct Cast {
     feeds: Vec<(&'static str, Feeding)>,
+    feed: String,
+    rate: f64,
+    /// What all of them write, but for what goes wrong.
+    common: Config,
+    /// How many forks were ordered.
+    forks: u64,
 }
 
 impl Cast {
@@ -32,19 +38,33 @@ impl Cast {
         let mut main = Config::published(seed);
         main.keep = Keep::Day;
         (main.root_interval, main.root_offset) = (DAY, ACCOUNTING);
+        let common = main.clone();
         let mut twin = Config { pace: seed.wrapping_add(1), ..main.clone() };
         twin.faults.push(Fault::Disagree { period: DISAGREES_FROM, salt: 1 });
         if !calm {
             main.faults = troubles();
         }
-        let mut feeds = vec![("honeycomb", Self::feeding(feed, main, rate, 0)?)];
+        let mut feeds = vec![("honeycomb", Self::feeding(feed, Honeycomb::new(main)?, rate, 0)?)];
         if !calm {
-            feeds.push(("twin", Self::feeding(feed, twin, rate, TWIN_OPS)?));
+            feeds.push(("twin", Self::feeding(feed, Honeycomb::new(twin)?, rate, TWIN_OPS)?));
         }
-        Ok(Self { feeds })
+        Ok(Self { feeds, feed: feed.to_owned(), rate, common, forks: 0 })
     }
 
-    fn feeding(feed: &str, config: Config, rate: f64, ops: u64) -> Result<Feeding, Box<dyn std::error::Error>> {
+    /// One more honeycomb starts, which has written the same until now, and disagrees from its next period on.
+    pub(super) fn fork(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        self.forks += 1;
+        let pace = self.common.pace.wrapping_add(1 + self.forks);
+        let mut rebel = Honeycomb::new(Config { pace, ..self.common.clone() })?;
+        let now = self.feeds.first().map_or(0, |(_, feeding)| feeding.report().block);
+        rebel.steps(now.saturating_sub(self.common.first_block));
+        rebel.restart(0);
+        rebel.disagree(self.forks + 1);
+        self.feeds.push(("rebel", Self::feeding(&self.feed, rebel, self.rate, TWIN_OPS)?));
+        Ok(())
+    }
+
+    fn feeding(feed: &str, honeycomb: Honeycomb, rate: f64, ops: u64) -> Result<Feeding, Box<dyn std::error::Error>> {
         let pace = Pace {
             ops,
             rate: rate.max(0.0),
@@ -53,7 +73,7 @@ impl Cast {
             patience: PATIENCE,
             ..Pace::new(format!("{feed}/ws"))
         };
-        Ok(Feeding::start(Honeycomb::new(config)?, pace)?)
+        Ok(Feeding::start(honeycomb, pace)?)
     }
 
     /// How far each is.
@@ -77,15 +97,15 @@ impl Cast {
     }
 
     /// Waits for their ends.
-    pub(super) fn leave(self) -> Vec<(&'static str, Honeycomb, Report)> {
-        let left = self.feeds.into_iter().map(|(name, feeding)| (name, feeding.finish()));
+    pub(super) fn leave(&mut self) -> Vec<(&'static str, Honeycomb, Report)> {
+        let left = self.feeds.drain(..).map(|(name, feeding)| (name, feeding.finish()));
         left.map(|(name, (honeycomb, report))| (name, honeycomb, report)).collect()
     }
 }
 
-/// The network as the node must know it.
-pub(super) fn short_day() -> NetworkFile {
-    NetworkFile { root_interval: Some(DAY), root_offset: Some(ACCOUNTING), ..NetworkFile::default() }
+/// The network as the nodes must know it: a configuration.
+pub(super) fn short_day() -> String {
+    format!("[networks.{NETWORK}]\nroot_interval = {DAY}\nroot_offset = {ACCOUNTING}\n")
 }
 
 fn troubles() -> Vec<Fault> {

@@ -1,20 +1,21 @@
-//! `honeygraph-testnet up`: a node in this process and two scripted honeycombs that feed it, with everything that
-//! happens to real ones: lost ops, lost sockets, restarts, and a twin that comes to disagree. With `--nodes N` also nodes
-//! that nobody feeds, which become the same from their peers alone.
+//! `honeygraph-testnet up`: a node and two scripted honeycombs that feed it, with everything that happens to real ones: lost
+//! ops, lost sockets, restarts, and a twin that comes to disagree. With `--nodes N` also nodes that nobody feeds, which
+//! become the same from their peers alone. Whoever watches can kill, wipe, restart and part nodes, and make a fork.
 //!
 //! *Always holds:* at the end what was acknowledged is held against the node's own answers; the exit code says whether
 //! it is right.
 
 mod cast;
-mod others;
+mod nodes;
+mod order;
 mod screen;
 mod verdict;
 
 use cast::Cast;
-use honeygraph::logging::{self, Format};
-use honeygraph_testnet::local::LocalNode;
-use others::Others;
+use nodes::Nodes;
+use order::Order;
 use screen::Screen;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,16 +25,16 @@ use std::time::{Duration, Instant};
 /// Network of the honeycombs: that of SPK.
 const NETWORK: &str = "spkcc_";
 
-/// Between two looks at the node.
+/// Between two looks at the nodes.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How to run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Data folder of the node; without it a temporary one, which is gone afterwards.
+    /// Folder of the nodes' data; without it a temporary one, which is gone afterwards.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Where the node's HTTP API listens.
+    /// Where the first node's HTTP API listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     api_listen: SocketAddr,
     /// Where honeycombs connect.
@@ -54,7 +55,7 @@ pub struct Args {
     /// One honeycomb, and nothing goes wrong.
     #[arg(long)]
     calm: bool,
-    /// Log of the node: off, error, warn, info, debug.
+    /// Log of the nodes, shown when one fails: off, error, warn, info, debug.
     #[arg(long, default_value = "error")]
     log_level: String,
 }
@@ -71,8 +72,19 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
+/// The play.
+struct Play {
+    nodes: Nodes,
+    cast: Cast,
+    screen: Screen,
+    interrupted: Receiver<()>,
+    orders: Receiver<Order>,
+    chosen: usize,
+    /// The first node's, as it was last seen: one that was just killed does not answer.
+    status: Value,
+}
+
 fn up(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
-    logging::start(Format::Text, &args.log_level)?;
     let interrupted = interrupts()?;
     let (folder, temporary) = match &args.data_dir {
         Some(path) => (path.clone(), None),
@@ -81,39 +93,73 @@ fn up(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
             (folder.path().to_owned(), Some(folder))
         }
     };
-    let mut config = others::config(&folder)?;
-    config.swarm.enabled = args.nodes > 1;
-    (config.api_listen, config.feed_listen) = (args.api_listen, args.feed_listen);
-    let node = LocalNode::start(config)?;
-    let cast = Cast::enter(&node.endpoints().feed, args.seed, args.rate, args.calm)?;
-    let mut others = Others::enter(&node, &folder, usize::from(args.nodes) - 1)?;
-    let mut screen = Screen::new(node.endpoints(), &folder, temporary.is_some());
-    screen.introduce(others.apis());
-    let until = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    while node.runs() && !cast.main_is_over() && until.is_none_or(|until| Instant::now() < until) {
-        let status = node.api().status(NETWORK)?;
-        others.vouch(&status);
-        screen.show(&status, &cast.reports(), &others.line(&status));
-        if interrupted.recv_timeout(TICK).is_ok() || !screen.is_heard() {
-            break;
-        }
-    }
-    cast.stop();
-    while node.runs() && !cast.is_over() {
-        let status = node.api().status(NETWORK)?;
-        others.vouch(&status);
-        screen.show(&status, &cast.reports(), &others.line(&status));
-        // The second Ctrl-C ends the process: it waits for nothing.
-        let _ = interrupted.recv_timeout(TICK);
-    }
-    screen.end();
-    let well = node.runs() && verdict::judge(&node.api(), NETWORK, cast.leave());
-    others.vouch(&node.api().status(NETWORK)?);
-    let well = others.are_equal(&node) && well;
-    others.leave()?;
-    node.stop()?;
+    let listen = (args.api_listen.to_string(), args.feed_listen.to_string());
+    let nodes = Nodes::enter(&folder, usize::from(args.nodes), listen, &args.log_level)?;
+    let cast = Cast::enter(nodes.feed(), args.seed, args.rate, args.calm)?;
+    let mut screen = Screen::new(&nodes, &folder, temporary.is_some());
+    screen.introduce(nodes.others());
+    let orders = order::listen()?;
+    let mut play = Play { nodes, cast, screen, interrupted, orders, chosen: 1, status: Value::Null };
+    let well = play.run(args.seconds.map(Duration::from_secs));
+    order::restore();
     drop(temporary);
-    Ok(well)
+    well
+}
+
+impl Play {
+    fn run(&mut self, time: Option<Duration>) -> Result<bool, Box<dyn std::error::Error>> {
+        let until = time.map(|time| Instant::now() + time);
+        while !self.cast.main_is_over() && until.is_none_or(|until| Instant::now() < until) {
+            if self.look()? || !self.screen.is_heard() {
+                break;
+            }
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(order)?;
+            }
+        }
+        self.nodes.join()?;
+        self.cast.stop();
+        // The second Ctrl-C ends the process: it waits for nothing.
+        while !self.cast.is_over() {
+            self.look()?;
+        }
+        self.screen.end();
+        let first = self.nodes.first();
+        let well = verdict::judge(&first, NETWORK, self.cast.leave());
+        self.nodes.vouch(&first.status(NETWORK)?);
+        let well = self.nodes.are_equal() && well;
+        self.nodes.leave()?;
+        Ok(well)
+    }
+
+    /// Shows where everything stands; whether it was interrupted.
+    fn look(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
+        if let Some(log) = self.nodes.ended() {
+            return Err(log.into());
+        }
+        if let Ok(status) = self.nodes.first().status(NETWORK) {
+            self.status = status;
+        }
+        self.nodes.vouch(&self.status);
+        self.screen.show(&self.status, &self.cast.reports(), &self.nodes.rows(), self.chosen);
+        Ok(self.interrupted.recv_timeout(TICK).is_ok())
+    }
+
+    fn obey(&mut self, order: Order) -> Result<(), Box<dyn std::error::Error>> {
+        let said = match order {
+            Order::Choose(number) => {
+                self.chosen = number;
+                return Ok(());
+            }
+            Order::Node(what, number) => self.nodes.order(what, number.unwrap_or(self.chosen))?,
+            Order::Fork => {
+                self.cast.fork()?;
+                "one more honeycomb feeds node 1, and disagrees from its next period on".to_owned()
+            }
+        };
+        self.screen.tell(&said);
+        Ok(())
+    }
 }
 
 /// Hears of the first Ctrl-C; the second ends the process at once, which loses nothing acknowledged.
@@ -126,6 +172,7 @@ fn interrupts() -> std::io::Result<Receiver<()>> {
                 let _ = heard.send(());
             }
             if tokio::signal::ctrl_c().await.is_ok() {
+                order::restore();
                 std::process::exit(1);
             }
         });

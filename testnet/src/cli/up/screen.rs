@@ -1,7 +1,8 @@
-//! What `up` shows: how to look at the node, what happens, and one line of where it stands.
+//! What `up` shows: how to look at the nodes, what happens, and a table of where they stand.
 
+use super::nodes::{Nodes, Row};
+use super::order::KEYS;
 use crate::cli::say;
-use honeygraph::data_dir::Endpoints;
 use honeygraph_testnet::honeycomb::live::Report;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde_json::Value;
@@ -40,11 +41,11 @@ pub(super) struct Screen {
 
 impl Screen {
     /// Says what is there, and what can be asked of it already.
-    pub(super) fn new(endpoints: &Endpoints, folder: &Path, temporary: bool) -> Self {
-        let Endpoints { api, feed, .. } = endpoints;
+    pub(super) fn new(nodes: &Nodes, folder: &Path, temporary: bool) -> Self {
+        let (api, feed) = (nodes.api().to_owned(), nodes.feed());
         let fate = if temporary { ", removed at the end" } else { "" };
         let line = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner:.yellow} {wide_msg}").expect("a constant template");
+            let style = ProgressStyle::with_template("{spinner:.yellow} {msg}").expect("a constant template");
             let line = ProgressBar::new_spinner().with_style(style);
             line.enable_steady_tick(SPIN);
             line
@@ -77,10 +78,19 @@ impl Screen {
     }
 
     /// Says which other nodes there are.
-    pub(super) fn introduce<'a>(&mut self, apis: impl Iterator<Item = &'a str>) {
-        for (number, api) in apis.enumerate() {
-            self.say(&format!("  node {} has the first as its peer: {api}", number + 2));
+    pub(super) fn introduce<'a>(&mut self, others: impl Iterator<Item = (usize, &'a str)>) {
+        for (number, api) in others {
+            self.say(&format!("  node {number} has the first as its peer: {api}"));
         }
+        match self.line {
+            Some(_) => self.say(&format!("\nKeys: {KEYS}.\n")),
+            None => self.say("\nA line on standard input is an order: kill 1, wipe 1, restart 1, part 1, fork.\n"),
+        }
+    }
+
+    /// Says what was done.
+    pub(super) fn tell(&mut self, what: &str) {
+        self.say(&format!("  {what}"));
     }
 
     /// Says what can be asked from now on: a command is printed once it works.
@@ -112,8 +122,13 @@ impl Screen {
     }
 
     /// Shows where the node stands, and what happened since the last time.
-    pub(super) fn show(&mut self, status: &Value, reports: &[Report], others: &str) {
-        for event in status["events"].as_array().into_iter().flatten() {
+    pub(super) fn show(&mut self, status: &Value, reports: &[Report], rows: &[Row], chosen: usize) {
+        let events = || status["events"].as_array().into_iter().flatten();
+        if events().last().is_some_and(|newest| newest["id"].as_u64() < Some(self.event)) {
+            // A node that was started again counts anew.
+            self.event = 0;
+        }
+        for event in events() {
             let id = event["id"].as_u64().unwrap_or(0);
             if id <= self.event {
                 continue;
@@ -131,8 +146,8 @@ impl Screen {
         }
         self.offer(status);
         let mut message = self.message(status, reports);
-        if !others.is_empty() {
-            message = format!("{message}\n  {others}");
+        if rows.len() > 1 {
+            message += &table(rows, chosen);
         }
         match &self.line {
             Some(line) => line.set_message(message),
@@ -194,6 +209,24 @@ impl Screen {
             line.finish_and_clear();
         }
     }
+}
+
+/// A line for each node.
+fn table(rows: &[Row], chosen: usize) -> String {
+    let newest = rows.iter().filter_map(|row| row.head).max();
+    let mut text = format!("\n    {:<4} {:>8} {:>7} {:>6}  {:<28} api", "node", "block", "behind", "peers", "role");
+    let count = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    for row in rows {
+        let mark = if row.number == chosen { ">" } else { " " };
+        let behind = newest.zip(row.head).map(|(newest, head)| newest - head);
+        let (head, behind) = (count(row.head), count(behind));
+        let line = format!(
+            "\n  {mark} {:<4} {head:>8} {behind:>7} {:>6}  {:<28} {}",
+            row.number, row.peers, row.role, row.api
+        );
+        text += &line;
+    }
+    text
 }
 
 fn text(value: &Value) -> &str {
