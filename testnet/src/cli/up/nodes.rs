@@ -148,6 +148,12 @@ impl Nodes {
         let Some(seat) = number.checked_sub(1).and_then(|at| self.seats.get_mut(at)) else {
             return Ok(format!("there is no node {number}"));
         };
+        if (what, number) == (What::Wipe, 1) {
+            // A replica that begins at a feed does not ask its peers for what came before the feed.
+            return Ok(
+                "node 1 is the only one that hears the honeycombs: what it lost, nobody would bring back".to_owned()
+            );
+        }
         let mut node = seat.node.take().expect("a node that was ended is started at once");
         let done = match what {
             What::Kill => {
@@ -190,7 +196,7 @@ impl Nodes {
         })
     }
 
-    /// Vouches for the first node's newest checkpoint at the others, and at each that has lost its data.
+    /// Vouches for the first node's newest checkpoint at the others, and once more at each that has lost its data.
     pub(super) fn vouch(&mut self, first: &Value) {
         let news = first["head"]["period"].as_str().filter(|hash| self.pinned.insert((*hash).to_owned()));
         self.order.extend(news.map(str::to_owned));
@@ -200,7 +206,7 @@ impl Nodes {
             let api = seat.node.as_ref().map(|node| Api::new(&node.endpoints.api));
             api.is_some_and(|api| api.post("/api/admin/trust", &body).is_ok())
         };
-        for seat in self.seats.iter_mut().filter(|seat| seat.wiped || (seat.number > 1 && news.is_some())) {
+        for seat in self.seats.iter_mut().skip(1).filter(|seat| seat.wiped || news.is_some()) {
             // One that is just starting hears of the next.
             seat.wiped &= !word(seat, newest, true);
         }
