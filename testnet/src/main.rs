@@ -20,6 +20,8 @@ enum Command {
     Feed(cli::feed::Args),
     /// Start nodes and honeycombs that feed one of them, with a live table.
     Up(cli::up::Args),
+    /// Run a named scenario, simulated or with real processes.
+    Run(cli::run::Args),
     /// What `honeygraph` does, in this program: so are the nodes of `up` started.
     #[command(hide = true, disable_help_flag = true)]
     Node {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Feed(args) => cli::feed::run(args),
         Command::Up(args) => cli::up::run(args),
+        Command::Run(args) => cli::run::run(&args),
         Command::Node { args } => cli::node(args),
     }
 }

@@ -1,6 +1,7 @@
 //! The subcommands, one per file. Exit codes: 0 what was asked for happened, 1 it did not, 2 it was asked for wrongly.
 
 pub mod feed;
+pub mod run;
 pub mod up;
 
 use rustix::process::{Signal, set_parent_process_death_signal};

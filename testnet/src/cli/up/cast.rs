@@ -10,6 +10,10 @@ use std::time::Duration;
 const TROUBLE_EVERY: u64 = 4000;
 /// …so many times; then it is left in peace. The lists of faults are looked through for every op.
 const TROUBLES: u64 = 40;
+/// A flapping one loses its socket once in so many ops…
+const FLAPS_EVERY: u64 = 250;
+/// …so many times.
+const FLAPS: u64 = 100;
 /// Blocks of a day: short, so that roots, second runs and replays of the day come within a minute.
 const DAY: u64 = 800;
 /// Its accounting block, modulo [`DAY`].
@@ -20,6 +24,17 @@ const DISAGREES_FROM: u64 = 4;
 const TWIN_OPS: u64 = 25_000;
 /// Nothing moves for so long: the feed is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the honeycombs are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Mood {
+    /// One, and nothing goes wrong.
+    Calm,
+    /// A twin that comes to disagree, and what goes wrong with real ones.
+    Twin,
+    /// One that loses its socket all the time.
+    Flapping,
+}
 
 /// The honeycombs of the play.
 pub(super) struct Cast {
@@ -34,18 +49,20 @@ pub(super) struct Cast {
 
 impl Cast {
     /// Starts to feed the node at `ws://host:port`.
-    pub(super) fn enter(feed: &str, seed: u64, rate: f64, calm: bool) -> Result<Self, Box<dyn std::error::Error>> {
+    pub(super) fn enter(feed: &str, seed: u64, rate: f64, mood: Mood) -> Result<Self, Box<dyn std::error::Error>> {
         let mut main = Config::published(seed);
         main.keep = Keep::Day;
         (main.root_interval, main.root_offset) = (DAY, ACCOUNTING);
         let common = main.clone();
         let mut twin = Config { pace: seed.wrapping_add(1), ..main.clone() };
         twin.faults.push(Fault::Disagree { period: DISAGREES_FROM, salt: 1 });
-        if !calm {
-            main.faults = troubles();
-        }
+        main.faults = match mood {
+            Mood::Calm => Vec::new(),
+            Mood::Twin => troubles(),
+            Mood::Flapping => (1..=FLAPS).map(|n| Fault::Disconnect { op: n * FLAPS_EVERY }).collect(),
+        };
         let mut feeds = vec![("honeycomb", Self::feeding(feed, Honeycomb::new(main)?, rate, 0)?)];
-        if !calm {
+        if mood == Mood::Twin {
             feeds.push(("twin", Self::feeding(feed, Honeycomb::new(twin)?, rate, TWIN_OPS)?));
         }
         Ok(Self { feeds, feed: feed.to_owned(), rate, common, forks: 0 })

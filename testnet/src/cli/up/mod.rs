@@ -7,14 +7,17 @@
 
 mod cast;
 mod nodes;
-mod order;
+pub(super) mod order;
 mod screen;
+pub(super) mod script;
 mod verdict;
 
 use cast::Cast;
-use nodes::Nodes;
+pub(super) use cast::Mood;
+use nodes::{Nodes, Row};
 use order::Order;
 use screen::Screen;
+use script::{Next, Script, Seen, Step};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// Network of the honeycombs: that of SPK.
 const NETWORK: &str = "spkcc_";
+
+/// Ops a second of a honeycomb in a script.
+const SCRIPTED_RATE: f64 = 1_500.0;
 
 /// Between two looks at the nodes.
 const TICK: Duration = Duration::from_millis(250);
@@ -62,14 +68,32 @@ pub struct Args {
 
 /// Runs until the time is over; 0 when every op was acknowledged and the node's state is the honeycombs'.
 pub fn run(args: Args) -> ExitCode {
-    match up(&args) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("honeygraph-testnet up: {error}");
-            ExitCode::from(1)
-        }
-    }
+    let mood = if args.calm { Mood::Calm } else { Mood::Twin };
+    if came_right(up(&args, mood, None)) { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Plays a script; whether it came to its end, every op was acknowledged and every state is right.
+pub(super) fn perform(nodes: u16, mood: Mood, seed: u64, steps: &[Step]) -> bool {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let args = Args {
+        data_dir: None,
+        api_listen: any,
+        feed_listen: any,
+        nodes,
+        rate: SCRIPTED_RATE,
+        seconds: None,
+        seed,
+        calm: mood == Mood::Calm,
+        log_level: "error".to_owned(),
+    };
+    came_right(up(&args, mood, Some(Script::new(steps))))
+}
+
+fn came_right(well: Result<bool, Box<dyn std::error::Error>>) -> bool {
+    well.unwrap_or_else(|error| {
+        eprintln!("honeygraph-testnet: {error}");
+        false
+    })
 }
 
 /// The play.
@@ -78,13 +102,16 @@ struct Play {
     cast: Cast,
     screen: Screen,
     interrupted: Receiver<()>,
-    orders: Receiver<Order>,
+    orders: Option<Receiver<Order>>,
+    script: Option<Script>,
     chosen: usize,
+    /// Where the nodes stood at the last look.
+    rows: Vec<Row>,
     /// The first node's, as it was last seen: one that was just killed does not answer.
     status: Value,
 }
 
-fn up(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
+fn up(args: &Args, mood: Mood, script: Option<Script>) -> Result<bool, Box<dyn std::error::Error>> {
     let interrupted = interrupts()?;
     let (folder, temporary) = match &args.data_dir {
         Some(path) => (path.clone(), None),
@@ -95,11 +122,13 @@ fn up(args: &Args) -> Result<bool, Box<dyn std::error::Error>> {
     };
     let listen = (args.api_listen.to_string(), args.feed_listen.to_string());
     let nodes = Nodes::enter(&folder, usize::from(args.nodes), listen, &args.log_level)?;
-    let cast = Cast::enter(nodes.feed(), args.seed, args.rate, args.calm)?;
+    let cast = Cast::enter(nodes.feed(), args.seed, args.rate, mood)?;
     let mut screen = Screen::new(&nodes, &folder, temporary.is_some());
     screen.introduce(nodes.others());
-    let orders = order::listen()?;
-    let mut play = Play { nodes, cast, screen, interrupted, orders, chosen: 1, status: Value::Null };
+    // A script does what it does; nobody else gives orders.
+    let orders = if script.is_some() { None } else { Some(order::listen()?) };
+    let mut play =
+        Play { nodes, cast, screen, interrupted, orders, script, chosen: 1, rows: Vec::new(), status: Value::Null };
     let well = play.run(args.seconds.map(Duration::from_secs));
     order::restore();
     drop(temporary);
@@ -110,11 +139,8 @@ impl Play {
     fn run(&mut self, time: Option<Duration>) -> Result<bool, Box<dyn std::error::Error>> {
         let until = time.map(|time| Instant::now() + time);
         while !self.cast.main_is_over() && until.is_none_or(|until| Instant::now() < until) {
-            if self.look()? || !self.screen.is_heard() {
+            if self.look()? || !self.screen.is_heard() || !self.act()? {
                 break;
-            }
-            while let Ok(order) = self.orders.try_recv() {
-                self.obey(order)?;
             }
         }
         self.nodes.join()?;
@@ -141,8 +167,25 @@ impl Play {
             self.status = status;
         }
         self.nodes.vouch(&self.status);
-        self.screen.show(&self.status, &self.cast.reports(), &self.nodes.rows(), self.chosen);
+        self.rows = self.nodes.rows();
+        self.screen.show(&self.status, &self.cast.reports(), &self.rows, self.chosen);
         Ok(self.interrupted.recv_timeout(TICK).is_ok())
+    }
+
+    /// Does what is ordered, or what the script says; false at its end.
+    fn act(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
+        while let Some(order) = self.orders.as_ref().and_then(|orders| orders.try_recv().ok()) {
+            self.obey(order)?;
+        }
+        let Some(script) = &mut self.script else { return Ok(true) };
+        let acked = self.cast.reports().iter().map(|report| report.acked).sum();
+        let forks = self.status["forks"].as_array().map_or(0, |forks| forks.len().saturating_sub(1));
+        match script.next(&Seen { acked, forks, rows: &self.rows }) {
+            Next::Order(order) => self.obey(order).map(|()| true),
+            Next::Wait => Ok(true),
+            Next::End => Ok(false),
+            Next::Stuck(step) => Err(format!("nothing moves any more while the script waits for {step:?}").into()),
+        }
     }
 
     fn obey(&mut self, order: Order) -> Result<(), Box<dyn std::error::Error>> {

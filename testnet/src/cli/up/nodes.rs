@@ -58,6 +58,8 @@ pub(super) struct Row {
     pub(super) peers: usize,
     /// What it is doing.
     pub(super) role: String,
+    /// Whether it is cut off from the others.
+    pub(super) parted: bool,
 }
 
 impl Nodes {
@@ -243,6 +245,7 @@ impl Nodes {
                 head: status.as_ref().and_then(|status| status["head"]["label"].as_u64()),
                 peers: swarm.as_ref().and_then(|swarm| Some(swarm["peers"].as_array()?.len())).unwrap_or(0),
                 role,
+                parted: seat.parted,
             })
         };
         self.seats.iter().filter_map(row).collect()

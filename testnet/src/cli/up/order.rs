@@ -15,7 +15,7 @@ pub(super) const KEYS: &str = "1-9 choose a node, k kill, w wipe, r restart, p p
 
 /// What is to be done with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(in crate::cli) enum What {
     /// SIGKILL.
     Kill,
     /// SIGKILL, and its data are gone.
@@ -28,7 +28,7 @@ pub(super) enum What {
 
 /// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::cli) enum Order {
     /// The node that the keys mean from now on.
     Choose(usize),
     /// Something with a node; without a number the chosen one.
