@@ -182,6 +182,22 @@ fn texts_of_other_shapes_have_no_effects() {
     assert!(read_effects(deep.as_bytes()).is_err());
 }
 
+/// Found by the fuzz target `root`: behind a blank, an object was a leaf.
+#[test]
+fn blanks_are_damage() {
+    for text in [
+        &br#"{"data": {"a":1},"path":["p"],"type":"put"}"#[..],
+        br#"{"data":{"a": {"b":1}},"path":["p"],"type":"put"}"#,
+        br#"{"data":[1, [2]],"path":["p"],"type":"put"}"#,
+        b"{\"data\":\n5,\"path\":[\"p\"],\"type\":\"put\"}",
+    ] {
+        assert!(matches!(read_effects(text), Err(OpError::Json(_))), "{}", String::from_utf8_lossy(text));
+    }
+    let state = |text: &str| EffectReader::default().state(text.as_bytes(), |_| {});
+    assert!(state(r#"{"a":{"b":1}}"#).is_ok());
+    assert!(state(r#"{"a": {"b":1}}"#).is_err() && state(r#"{"a":{"b":1} }"#).is_err());
+}
+
 #[test]
 fn number_and_text_are_two_keys() {
     assert_ne!(path::encode(&[5.into()]), path::encode(&["5".into()]));

@@ -100,6 +100,8 @@ impl EffectReader {
                         continue;
                     }
                 }
+                // Skipping would go over it, and take a container behind it for a leaf.
+                b' ' | b'\t' | b'\n' | b'\r' => return Err(scan.error("value expected").into()),
                 _ => {
                     let start = scan.at;
                     scan.skip_value()?;
