@@ -78,7 +78,7 @@ fn write_int(int: i64, out: &mut Vec<u8>) {
 
 /// ECMA-262, Number::toString with radix 10: the shortest digits that read back, placed by the decimal exponent.
 fn write_float(float: f64, out: &mut Vec<u8>) {
-    let shortest = format!("{:e}", float.abs());
+    let shortest = shortest(float.abs());
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -112,4 +112,13 @@ fn write_float(float: f64, out: &mut Vec<u8>) {
             let _infallible = write!(out, "e{sign}{}", exponent.abs());
         }
     }
+}
+
+/// Of the shortest digits that read back, those nearest to the number, and of two as near the even ones, as V8 does.
+/// Without a precision, Rust takes the upper of two; with one, it rounds to even.
+fn shortest(float: f64) -> String {
+    let upper = format!("{float:e}");
+    let digits = upper.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count();
+    let even = format!("{float:.*e}", digits - 1);
+    if even != upper && even.parse() == Ok(float) { even } else { upper }
 }
