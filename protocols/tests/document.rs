@@ -92,6 +92,20 @@ fn roots_are_those_of_honeycomb() {
     }
 }
 
+/// Found by the fuzz target `leaves`: the leaf at `"5"` was taken to stand above the last one, but what is below `5` is
+/// there already and stays, as in the golden case with two of these leaves.
+#[test]
+fn a_leaf_that_is_not_put_down_is_above_nothing() {
+    let leaves = |text: &str| match json::parse(text.as_bytes()) {
+        Ok(Json::Array(leaves)) => root_bytes(7, leaves.iter().map(leaf)),
+        other => panic!("{other:?}"),
+    };
+    let stays = leaves(r#"[[["t",5,"a"],1],[["t","5"],2],[["t","5","a"],3],[["t","5","b"],4]]"#).unwrap();
+    assert_eq!(String::from_utf8_lossy(&stays), r#"[7,{"t":{"5":{"a":1,"b":4}}}]"#);
+    assert!(leaves(r#"[[["t",4,"a"],1],[["t","5"],2],[["t","5","a"],3]]"#).is_err(), "put down, then gone below");
+    assert!(leaves(r#"[[["t",5,"a"],1],[["t","5"],2],[["t","5","a","b"],3]]"#).is_err(), "below what stayed");
+}
+
 #[test]
 fn damaged_maps_are_refused() {
     let a = path::encode(&["a".into()]);

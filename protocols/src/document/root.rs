@@ -141,10 +141,14 @@ impl<Sink: FnMut(&[u8])> RootWriter<Sink> {
             return Err(Unverifiable::Prototype(String::from_utf8_lossy(&key).into_owned()));
         }
         if let Some(held) = self.held.take() {
-            if !path.starts_with(&held.path) {
-                self.place(held)?;
-            } else if !is_falsy(&held.scalar) {
-                return Err(Unverifiable::BelowLeaf(path::display(&held.path)));
+            let above = path.starts_with(&held.path);
+            let stands_above = (above && !is_falsy(&held.scalar)).then(|| path::display(&held.path));
+            if !above || stands_above.is_some() {
+                let written = self.place(held)?;
+                // In a built part something may have stood there before, and stays: what is put below it finds out.
+                if written && let Some(at) = stands_above {
+                    return Err(Unverifiable::BelowLeaf(at));
+                }
             }
         }
         self.held = Some(Leaf { path, scalar: scalar.to_vec() });
@@ -161,15 +165,15 @@ impl<Sink: FnMut(&[u8])> RootWriter<Sink> {
         Ok(())
     }
 
-    /// Writes a leaf, or keeps it where the order of keys asks for it.
-    fn place(&mut self, leaf: Leaf) -> Result<(), Unverifiable> {
+    /// Writes a leaf (true), or puts it into a built part where the order of keys asks for it.
+    fn place(&mut self, leaf: Leaf) -> Result<bool, Unverifiable> {
         let shared = self.open[1..].iter().zip(&leaf.path).take_while(|(open, seg)| open.key.as_ref() == Some(seg));
         let shared = shared.count();
         self.close_to(shared + 1);
         for (depth, segment) in leaf.path.iter().enumerate().skip(shared) {
             let Some(open) = self.open.last_mut() else { break };
             if !open.rest.is_empty() || !is_plain(segment) {
-                return insert(&mut open.rest, &leaf.path, depth, leaf.scalar);
+                return insert(&mut open.rest, &leaf.path, depth, leaf.scalar).map(|()| false);
             }
             self.piece.clear();
             if !std::mem::take(&mut open.empty) {
@@ -184,7 +188,7 @@ impl<Sink: FnMut(&[u8])> RootWriter<Sink> {
             }
             (self.sink)(&self.piece);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Closes open objects until `left` are open.
