@@ -160,6 +160,7 @@ pub fn decode_segment(bytes: &[u8]) -> Option<(Segment, usize)> {
 }
 
 /// Appends the first segment of an encoding as canonical JSON; answers the length of its encoding, none when it is damaged.
+/// Whether text without escapes is WTF-8 is not looked at: what comes from the store was a path once.
 pub fn write_segment(bytes: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     if let Some((&TEXT, rest)) = bytes.split_first() {
         let len = rest.iter().position(|&b| b <= ESCAPE)?;
