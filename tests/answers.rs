@@ -106,6 +106,21 @@ fn reads(document: &mut Document, fork: &str, label: u64) {
     document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
 }
 
+/// Each figure of the alerting rules is one that a node with a peer says, once.
+fn alerts_know_what_there_is(node: &str) {
+    let (status, text) = honeygraph_testnet::http::get(node.trim_start_matches("http://"), "/metrics").unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(status, 200, "{text}");
+    let told: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let once: BTreeSet<&str> = told.iter().copied().collect();
+    assert_eq!(told.len(), once.len(), "planted once: peers_connected was said twice\n{text}");
+    let rules = include_str!("../docs/alerts.yml");
+    let is_name = |part: &&str| part.starts_with("honeygraph_");
+    let named = rules.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_').filter(is_name);
+    let named: BTreeSet<&str> = named.map(|name| name.trim_end_matches("_total")).collect();
+    assert!(named.len() > 10 && named.is_subset(&once), "{:?}", named.difference(&once).collect::<Vec<_>>());
+}
+
 /// The routes of the swarm, with a peer that follows the node to the checkpoint with this hash, behind this block.
 fn swarm(document: &mut Document, peer: &LocalNode, (label, hash): (u64, &Value)) {
     let order = json!({ "hash": hash, "reason": "a test", "network": NETWORK });
@@ -124,6 +139,7 @@ fn swarm(document: &mut Document, peer: &LocalNode, (label, hash): (u64, &Value)
     for path in ["/api/sync/status", "/api/sync/peers/status", "/api/sync/gaps"] {
         document.get(path, &format!("{path}?network={NETWORK}"));
     }
+    alerts_know_what_there_is(&document.node);
     let consensus = format!("/api/sync/consensus/{label}?network={NETWORK}");
     let agreed = |_: &Value| (api.get(&consensus).ok()?.0 == 200).then_some(());
     api.wait(NETWORK, "the peer to hold the block", agreed).unwrap();

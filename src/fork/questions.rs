@@ -118,6 +118,7 @@ impl Core {
             },
         );
         let missing = if from == to { from.to_string() } else { format!("{from} to {to}") };
+        self.counters.gaps += 1;
         self.event(now, "gap", format!("{id}: lane {lane} misses {missing}"));
         if !askable {
             self.record_hole(now, id, fx);

@@ -387,6 +387,8 @@ pub struct Counters {
     pub checkpoints: u64,
     /// Head moves other than by extension.
     pub head_moves: u64,
+    /// Holes found.
+    pub gaps: u64,
 }
 
 /// Something the seeds call an event: `fork:new`, `fork:switch`, `fork:confirmed`, `fork:invalid`, `checkpoint`,

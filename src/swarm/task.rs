@@ -51,6 +51,17 @@ pub struct Shown {
     pub offences: BTreeMap<&'static str, u64>,
     /// How often all peers were asked at once, and had answered or failed to.
     pub looked: u64,
+    /// What became of the questions to peers since the start.
+    pub questions: Questions,
+}
+
+/// Questions to peers, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// Answered.
+    pub answered: u64,
+    /// Not answered, or by a peer that had gone.
+    pub failed: u64,
 }
 
 /// What is known of a peer.
@@ -82,6 +93,7 @@ pub struct Task {
     look: Arc<Notify>,
     looking: bool,
     looked: u64,
+    questions: Questions,
     given: BTreeMap<PeerKey, BTreeMap<String, u64>>,
     heads: BTreeMap<PeerKey, BTreeMap<String, Option<u64>>>,
     authors: BTreeMap<(NetworkName, PeerId), u64>,
@@ -125,6 +137,7 @@ impl Task {
             look: Arc::default(),
             looking: false,
             looked: 0,
+            questions: Questions::default(),
             given: BTreeMap::new(),
             heads: BTreeMap::new(),
             authors: BTreeMap::new(),
@@ -320,10 +333,15 @@ impl Task {
                         network.prove(*period, batches, behind, self.events.clone());
                     }
                 }
-                Effect::Outcome { peer, good } => self.book.outcome(now, peer, good),
+                Effect::Outcome { peer, good } => self.outcome(now, peer, good),
                 Effect::Penalty { peer, offence, what } => self.offended(peer, offence, &what).await,
             }
         }
+    }
+
+    fn outcome(&mut self, now: u64, peer: PeerKey, good: bool) {
+        *(if good { &mut self.questions.answered } else { &mut self.questions.failed }) += 1;
+        self.book.outcome(now, peer, good);
     }
 
     async fn offended(&mut self, peer: PeerKey, offence: Offence, what: &str) {
@@ -387,7 +405,7 @@ impl Task {
         let now = now_ms();
         match answer {
             Ok(status) => {
-                self.book.outcome(now, peer, true);
+                self.outcome(now, peer, true);
                 for status in status.networks.into_vec() {
                     let head = status.head.as_ref().and_then(|head| head.period.label).map(|label| label.get());
                     if let Some(network) = self.networks.get_mut(&status.network) {
@@ -399,7 +417,7 @@ impl Task {
             Err(Failure::Undecodable | Failure::Oversize) => {
                 self.book.offend(now, peer, Offence::Undecodable);
             }
-            Err(Failure::Timeout | Failure::Disconnected) => self.book.outcome(now, peer, false),
+            Err(Failure::Timeout | Failure::Disconnected) => self.outcome(now, peer, false),
         }
         self.has_looked();
     }
@@ -479,6 +497,7 @@ impl Task {
             peers: self.connected.iter().filter_map(known).collect(),
             offences: self.book.offences.iter().map(|(offence, count)| (offence.word(), *count)).collect(),
             looked: self.looked,
+            questions: self.questions,
         };
         self.shown.send_if_modified(|held| {
             let changed = **held != shown;

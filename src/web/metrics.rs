@@ -8,6 +8,8 @@ use super::Web;
 use super::answer::ApiError;
 use super::query::Query;
 use crate::fork::status::Status;
+use crate::swarm::Swarm;
+use crate::swarm::task::Shown;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -42,7 +44,7 @@ struct Scrape(Arc<Web>);
 /// A figure of one network.
 type Figure = (&'static str, &'static str, fn(&Status) -> u64);
 
-const COUNTERS: [Figure; 13] = [
+const COUNTERS: [Figure; 14] = [
     ("ops", "Ops received", |s| s.counters.ops),
     ("batches_chained", "Batches chained", |s| s.counters.chained),
     ("batches_repeated", "Batches that were held already", |s| s.counters.repeated),
@@ -56,6 +58,7 @@ const COUNTERS: [Figure; 13] = [
     ("checkpoints_unverifiable", "Checkpoints that could not be recomputed", |s| s.proofs.unverifiable),
     ("checkpoints_mismatched", "Checkpoints recomputed to another hash", |s| s.proofs.mismatches),
     ("head_moves", "Head moves other than by extension", |s| s.counters.head_moves),
+    ("gaps_found", "Holes found in streams", |s| s.counters.gaps),
 ];
 
 const GAUGES: [Figure; 9] = [
@@ -114,7 +117,7 @@ impl Scrape {
     }
 
     fn encode_logs(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let now = now_ms() as f64 / 1e3;
         type Log = (&'static str, &'static str, fn(&super::Networked, f64) -> f64);
         let logs: [Log; 6] = [
             ("journal_lsn", "LSN up to which the journal is durable", |n, _| *n.durable.borrow() as f64),
@@ -141,9 +144,71 @@ impl Scrape {
     /// How many, never who: an id would be a label from outside.
     fn encode_peers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let Some(swarm) = &self.0.swarm else { return Ok(()) };
-        let connected = swarm.handle.seen().borrow().peers.len();
-        let gauge = encoder.encode_descriptor("peers_connected", "Connected peers", None, MetricType::Gauge)?;
-        ConstGauge::new(connected as i64).encode(gauge)
+        let (seen, shown) = (swarm.handle.seen().borrow().clone(), swarm.shown.borrow().clone());
+        let alone = swarm.search.borrow().alone_since_ms.map_or(0, |since| now_ms().saturating_sub(since) / 1_000);
+        for (name, help, value) in [
+            ("peers_connected", "Connected peers", seen.peers.len() as u64),
+            ("peers_alone_seconds", "For how long no peer has been connected, 0 while one is", alone),
+        ] {
+            ConstGauge::new(value as i64).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        let answered = [("answered", shown.questions.answered), ("failed", shown.questions.failed)];
+        let (name, help) = ("peer_questions", "Questions to peers, by what became of them");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (outcome, count) in answered {
+            ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+        }
+        let (name, help) = ("peer_offences", "What peers did that they pay for, by kind");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (kind, count) in &shown.offences {
+            ConstCounter::new(*count).encode(family.encode_family(&[("kind", *kind)])?)?;
+        }
+        self.encode_sync(swarm, &shown, encoder)
+    }
+
+    /// What is fetched from peers, and how far they are.
+    fn encode_sync(&self, swarm: &Swarm, shown: &Shown, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let votes = swarm.votes.borrow().clone();
+        let heads = |name: &str| {
+            let name = name.to_owned();
+            shown.peers.values().filter_map(move |known| known.heads.get(&name).copied().flatten())
+        };
+        let of = |name: &str| shown.networks.get(name);
+        let minority = |name: &str| votes.get(name).is_some_and(|votes| votes.minority.is_some());
+        for (what, help, kind) in [
+            ("peers_available", "Connected peers that have a head of the network", MetricType::Gauge),
+            ("sync_lag_blocks", "Blocks behind the newest head of a connected peer", MetricType::Gauge),
+            (
+                "sync_periods_missing",
+                "Periods that peers have and this node lacks, as far as is known",
+                MetricType::Gauge,
+            ),
+            ("sync_periods_fetched", "Periods that peers gave", MetricType::Counter),
+            (
+                "feeds_in_minority",
+                "Whether the feed says something else than most accounts vouch for",
+                MetricType::Gauge,
+            ),
+        ] {
+            let mut family = encoder.encode_descriptor(what, help, None, kind)?;
+            for (name, network) in &self.0.networks {
+                let own = network.status.borrow().head.as_ref().and_then(|head| head.label).unwrap_or(0);
+                let value = match what {
+                    "peers_available" => heads(name).count() as u64,
+                    "sync_lag_blocks" => heads(name).max().unwrap_or(0).saturating_sub(own),
+                    "sync_periods_missing" => of(name).map_or(0, |progress| progress.missing),
+                    "sync_periods_fetched" => of(name).map_or(0, |progress| progress.done),
+                    _ => u64::from(minority(name)),
+                };
+                let label = [("network", name.as_str())];
+                let metric = family.encode_family(&label)?;
+                match kind {
+                    MetricType::Counter => ConstCounter::new(value).encode(metric)?,
+                    _ => ConstGauge::new(value as i64).encode(metric)?,
+                }
+            }
+        }
+        Ok(())
     }
 
     fn encode_feeds(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
@@ -155,9 +220,10 @@ impl Scrape {
         ConstGauge::new(self.0.feeds.open() as i64).encode(open)?;
         let listening =
             encoder.encode_descriptor("stream_subscribers", "Subscribers of the stream", None, MetricType::Gauge)?;
-        ConstGauge::new(self.0.streams.subscribers() as i64).encode(listening)?;
-        let peers =
-            encoder.encode_descriptor("peers_connected", "Peers (none before the swarm)", None, MetricType::Gauge)?;
-        ConstGauge::new(0_i64).encode(peers)
+        ConstGauge::new(self.0.streams.subscribers() as i64).encode(listening)
     }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }

@@ -230,7 +230,7 @@ async fn health_tells_what_is_wrong() {
     for line in [
         r#"honeygraph_state_lsn{network="dlux_"} 1"#,
         r#"honeygraph_blocks_total{network="dlux_"} 0"#,
-        "honeygraph_peers_connected 0",
+        r#"honeygraph_gaps_found_total{network="dlux_"} 0"#,
         r#"honeygraph_feed_events_total{kind="sockets"} 0"#,
     ] {
         assert!(metrics.text.contains(line), "{line} is not in\n{}", metrics.text);

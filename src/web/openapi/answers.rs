@@ -347,6 +347,7 @@ fn status() -> Value {
         "asked",
         "checkpoints",
         "head_moves",
+        "gaps",
     ];
     let network = object(&[
         ("network", text()),
