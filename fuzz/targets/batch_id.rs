@@ -2,6 +2,8 @@
 //!
 //! Holds: whatever way an id is written, it is the same id in every other way; CIDs of another kind are refused; a text of
 //! ours is the only one that an id prints to.
+//!
+//! Planted once: any codec taken for dag-cbor.
 #![no_main]
 
 use cid::Cid;

@@ -2,6 +2,8 @@
 //!
 //! Holds: what every message holds; a header's id does not depend on what a node may not have heard; places and counts
 //! cannot overflow where they are added; no batch holds more than its line says.
+//!
+//! Planted once: frames that hold more ops than their batch.
 #![no_main]
 
 use honeygraph_fuzz::message;

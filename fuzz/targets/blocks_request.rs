@@ -1,6 +1,8 @@
 //! Swarm: what is asked of a chain.
 //!
 //! Holds: what every message holds; every request names a network.
+//!
+//! Planted once: one byte behind a message let pass.
 #![no_main]
 
 use honeygraph_fuzz::message;

@@ -2,6 +2,8 @@
 //!
 //! Holds: what is cut puts together again to the same bytes; after damage nothing follows, and the damage is where the
 //! whole texts end.
+//!
+//! Planted once: a text that is cut short taken as if it were whole.
 #![no_main]
 
 use honeygraph_protocols::op::{self, OpError};

@@ -4,6 +4,8 @@
 //!
 //! Holds: pieces do not change the CID; that of content of one chunk is the hash of the one block put together here by
 //! hand. (More than one chunk is for the golden CIDs: inputs of that length would make the runs few.)
+//!
+//! Planted once: leaves that are raw.
 #![no_main]
 
 use honeygraph_protocols::document::{CidV0, cid_v0};

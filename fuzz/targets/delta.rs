@@ -2,6 +2,8 @@
 //!
 //! Holds: what is read writes a document that reads back equal, is canonical JSON, and is what was read if that was
 //! canonical and had no other members.
+//!
+//! Planted once: a hash in `chain` written without escapes.
 #![no_main]
 
 use honeygraph_protocols::document::{Delta, DeltaOp};

@@ -4,6 +4,8 @@
 //!
 //! Holds: a frame means the same whatever came before it; it agrees with what the plain JSON parser reads; every op's
 //! text is canonical, and is itself a frame with that text; what is bounded stays within its bound.
+//!
+//! Planted once: the data of the op before left in its buffer.
 #![no_main]
 
 use honeygraph_protocols::honeycomb::{

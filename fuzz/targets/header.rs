@@ -2,6 +2,8 @@
 //!
 //! Holds: a header that decodes encodes to bytes that decode equal and stay so; the id is that of those bytes; hashes in
 //! it are within their length.
+//!
+//! Planted once: a digest written as a list of numbers.
 #![no_main]
 
 use honeygraph_protocols::batch::{BatchId, Header, Parent};

@@ -1,6 +1,8 @@
 //! Swarm: heads by gossip.
 //!
 //! Holds: what every message holds; the topic names the network and is no topic of votes.
+//!
+//! Planted once: a message in another form than its own taken as canonical.
 #![no_main]
 
 use honeygraph_fuzz::message;

@@ -3,6 +3,8 @@
 //! Holds: what was read prints to one text, which reads back to an equal value; the way from text to canonical text that
 //! builds no value (a put's data, as a feed brings it) ends in the same text; keys stand in the order of UTF-16; nesting
 //! stays within its limit; where another reader of JSON takes a text, so do we, and read the same.
+//!
+//! Planted once: the first of equal keys won, on the way without a value.
 #![no_main]
 
 use honeygraph_protocols::honeycomb::{Frame, Parser, What};

@@ -2,6 +2,8 @@
 //!
 //! Holds: a key or signature is written in one way (hexadecimal digits in two); what a signature says of its signer can
 //! be written and read; the other signature that fits the same text is refused.
+//!
+//! Planted once: the second half of a signature not looked at.
 #![no_main]
 
 use honeygraph_protocols::swarm::keys::{HiveKey, HiveSignature, KeyError, PeerKey};

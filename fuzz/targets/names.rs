@@ -2,6 +2,8 @@
 //!
 //! Holds: a text is taken exactly if it fits the rule, written here once more; it makes no difference whether it is made
 //! here or comes in a message; what was taken travels unchanged.
+//!
+//! Planted once: names of networks of 33 bytes.
 #![no_main]
 
 use honeygraph_protocols::honeycomb::HashText;

@@ -4,6 +4,8 @@
 //!
 //! Holds: a token is the double nearest to it; a number prints as another implementation of ECMAScript prints it, and
 //! reads back equal; integers below 2^53 are kept as such; nothing is infinite; encoded, numbers order as they should.
+//!
+//! Planted once: 1e-7 printed as 0.0000001.
 #![no_main]
 
 use honeygraph_protocols::json::{self, Json, JsonError, Number};

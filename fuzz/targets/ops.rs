@@ -2,6 +2,8 @@
 //!
 //! Holds: an op that is read prints to the text it was read from; the reader of effects, which builds no value, says
 //! what the op itself says; paths of ops and of leaves stay within their limits; a feed that sends the text gets it.
+//!
+//! Planted once: the first `,"path":[` of a text taken for its path, not the last.
 #![no_main]
 
 use honeygraph_protocols::honeycomb::{Frame, Parser};

@@ -2,6 +2,8 @@
 //!
 //! Holds: what decodes encodes to the same bytes, so a path has one encoding; segments order as their encodings do;
 //! every path above is a byte prefix; the canonical JSON of a path, by either way, names the same segments.
+//!
+//! Planted once: -0 taken for a number of ours.
 #![no_main]
 
 use honeygraph_protocols::json::{self, Json};

@@ -2,6 +2,8 @@
 //!
 //! Holds: leaves have paths of ours and scalars that are JSON; written again from them, a document is canonical JSON and
 //! stays as it is from then on; one that is as honeycomb writes it comes out as it was.
+//!
+//! Planted once: members in the order of UTF-8.
 #![no_main]
 
 use honeygraph_protocols::document::{Root, root_bytes};

@@ -1,6 +1,8 @@
 //! Swarm: status, asked for and answered.
 //!
 //! Holds: what every message holds; lists and names within their limits.
+//!
+//! Planted once: block numbers beyond 2^53 taken from messages.
 #![no_main]
 
 use honeygraph_fuzz::message;

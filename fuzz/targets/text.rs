@@ -4,6 +4,8 @@
 //!
 //! Holds: bytes are taken exactly if they are WTF-8 by a decoder written from its definition; what was taken prints to
 //! JSON that reads back to it; two texts order as their UTF-16 does.
+//!
+//! Planted once: a pair of surrogates taken for WTF-8.
 #![no_main]
 
 use honeygraph_protocols::json::{self, Json, Text, cmp_utf16};

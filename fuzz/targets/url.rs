@@ -2,6 +2,8 @@
 //!
 //! Holds: a path shown is read back as it was, unless a segment of it is empty; what is shown holds only what a URL may;
 //! no segment comes out of the string form empty or with a slash in it.
+//!
+//! Planted once: a slash within a segment shown as it is.
 #![no_main]
 
 use honeygraph_protocols::path::{self, PathError, Segment};

@@ -2,6 +2,8 @@
 //!
 //! Holds: what every message holds; a vote's signature covers each of its fields; evidence is of two votes that
 //! contradict each other, whichever comes first; what is signed for a binding names its account, peer and time.
+//!
+//! Planted once: the vote's number left out of what is signed.
 #![no_main]
 
 use honeygraph_fuzz::message;

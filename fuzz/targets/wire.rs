@@ -4,6 +4,8 @@
 //!
 //! Holds: a length is refused exactly if it is beyond the message's cap; what was read, written again, is a stream of the
 //! same messages, and the same bytes where each stood in its own form.
+//!
+//! Planted once: a length one beyond the cap.
 #![no_main]
 
 use honeygraph_protocols::swarm::wire::{self, Message, PREFIX, Refused};
