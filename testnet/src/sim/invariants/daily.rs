@@ -3,7 +3,7 @@
 //! but for the network's beginning: one that a restarted honeycomb told has another beside it, with the markers it left out.
 
 use super::{Broken, Look};
-use crate::sim::histories::Histories;
+use crate::sim::histories::{Histories, Written};
 use honeygraph::fork::record::{Branch, BranchCause, Chain, Record};
 use honeygraph_protocols::batch::BatchId;
 use std::collections::BTreeSet;
@@ -43,12 +43,23 @@ pub fn check(look: &Look<'_>, histories: &Histories) -> Result<(), Broken> {
 fn disagree(look: &Look<'_>, histories: &Histories, born: &Branch) -> bool {
     let fed: Vec<usize> = (0..look.feeders.len()).filter(|feeder| look.is_fed_by(*feeder)).collect();
     let Some(parent) = born.parent.and_then(|node| look.chains.get(&node.version)) else {
-        let mut first = look.chains.values().filter(|chain| chain.prev.is_none());
-        return first.any(|chain| fed.iter().any(|feeder| histories.of(*feeder).place_anew(&chain.id).is_some()));
+        return fed.iter().any(|feeder| begins_twice(look, histories.of(*feeder), born));
     };
     let after = fed.into_iter().filter_map(|feeder| {
         let written = histories.of(feeder);
         Some(written.chain.get(written.place(&parent.id)? + 1)?.id)
     });
     after.collect::<BTreeSet<BatchId>>().len() > 1
+}
+
+/// Whether a branch without a parent begins with the same period as another one, and of the two one is this honeycomb's own
+/// history, the other what it told of it after a restart.
+fn begins_twice(look: &Look<'_>, written: &Written, born: &Branch) -> bool {
+    let first = || look.chains.values().filter(|chain| chain.prev.is_none());
+    let own = first().find(|chain| chain.branch == born.branch);
+    let is_written = |own: &Chain, told: &Chain| own.id == told.id || written.place(&own.id).is_some();
+    first().any(|told| {
+        written.place_anew(&told.id).is_some()
+            && own.is_none_or(|own| own.period == told.period && is_written(own, told))
+    })
 }
