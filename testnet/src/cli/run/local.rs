@@ -20,7 +20,7 @@ struct Local {
 /// A first stretch, so that there is something to catch up on.
 const BEGUN: Step = Step::Acked(8_000);
 
-const ALL: [Local; 7] = [
+const ALL: [Local; 8] = [
     Local {
         name: "catch_up",
         nodes: 3,
@@ -70,10 +70,20 @@ const ALL: [Local; 7] = [
         ],
     },
     Local { name: "fork_switch", nodes: 3, mood: Mood::Twin, steps: &[Step::Forked, BEGUN, Step::Near] },
+    Local {
+        name: "feed_hops",
+        nodes: 3,
+        mood: Mood::Calm,
+        steps: &[BEGUN, Step::Near, hop(2), BEGUN, hop(3), BEGUN, hop(1), BEGUN, Step::Near],
+    },
     Local { name: "flapping_feed", nodes: 2, mood: Mood::Flapping, steps: &[Step::Acked(20_000), Step::Near] },
 ];
 
 const SOON: Step = Step::Acked(500);
+
+const fn hop(node: usize) -> Step {
+    Step::Do(Order::Hop(Some(node)))
+}
 
 const fn kill(node: usize) -> Step {
     with(What::Kill, node)

@@ -8,6 +8,7 @@
 mod cast;
 mod nodes;
 pub(super) mod order;
+mod relay;
 mod screen;
 pub(super) mod script;
 mod verdict;
@@ -16,6 +17,7 @@ use cast::Cast;
 pub(super) use cast::Mood;
 use nodes::{Nodes, Row};
 use order::Order;
+use relay::Relay;
 use screen::Screen;
 use script::{Next, Script, Seen, Step};
 use serde_json::Value;
@@ -99,6 +101,7 @@ fn came_right(well: Result<bool, Box<dyn std::error::Error>>) -> bool {
 /// The play.
 struct Play {
     nodes: Nodes,
+    relay: Relay,
     cast: Cast,
     screen: Screen,
     interrupted: Receiver<()>,
@@ -122,13 +125,24 @@ fn up(args: &Args, mood: Mood, script: Option<Script>) -> Result<bool, Box<dyn s
     };
     let listen = (args.api_listen.to_string(), args.feed_listen.to_string());
     let nodes = Nodes::enter(&folder, usize::from(args.nodes), listen, &args.log_level)?;
-    let cast = Cast::enter(nodes.feed(), args.seed, args.rate, mood)?;
+    let relay = Relay::start(nodes.feed_of(1).unwrap_or_default())?;
+    let cast = Cast::enter(&format!("ws://{}", relay.at()), args.seed, args.rate, mood)?;
     let mut screen = Screen::new(&nodes, &folder, temporary.is_some());
     screen.introduce(nodes.others());
     // A script does what it does; nobody else gives orders.
     let orders = if script.is_some() { None } else { Some(order::listen()?) };
-    let mut play =
-        Play { nodes, cast, screen, interrupted, orders, script, chosen: 1, rows: Vec::new(), status: Value::Null };
+    let mut play = Play {
+        nodes,
+        relay,
+        cast,
+        screen,
+        interrupted,
+        orders,
+        script,
+        chosen: 1,
+        rows: Vec::new(),
+        status: Value::Null,
+    };
     let well = play.run(args.seconds.map(Duration::from_secs));
     order::restore();
     drop(temporary);
@@ -195,6 +209,16 @@ impl Play {
                 return Ok(());
             }
             Order::Node(what, number) => self.nodes.order(what, number.unwrap_or(self.chosen))?,
+            Order::Hop(number) => {
+                let number = number.unwrap_or(self.chosen);
+                match self.nodes.feed_of(number) {
+                    Some(feed) => {
+                        self.relay.move_to(feed)?;
+                        format!("the honeycombs are moved to node {number}")
+                    }
+                    None => format!("there is no node {number}"),
+                }
+            }
             Order::Fork => {
                 self.cast.fork()?;
                 "one more honeycomb feeds node 1, and disagrees from its next period on".to_owned()

@@ -110,6 +110,12 @@ impl Nodes {
         &self.endpoints(0).feed
     }
 
+    /// Where feeds of a node connect, as `host:port`; none: there is no such node.
+    pub(super) fn feed_of(&self, number: usize) -> Option<&str> {
+        let at = number.checked_sub(1).filter(|at| *at < self.seats.len())?;
+        Some(self.endpoints(at).feed.trim_start_matches("ws://"))
+    }
+
     /// Numbers and APIs of those that nobody feeds.
     pub(super) fn others(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..self.seats.len()).map(|at| (at + 1, self.endpoints(at).api.as_str()))
@@ -233,10 +239,13 @@ impl Nodes {
             let role = match (seat.number, &status) {
                 (_, None) => "starting".to_owned(),
                 _ if seat.parted => "cut off".to_owned(),
-                (1, Some(status)) => match status["lanes"].as_array().map_or(0, Vec::len) {
-                    1 => "fed by a honeycomb".to_owned(),
-                    feeds => format!("fed by {feeds} honeycombs"),
-                },
+                (_, Some(status)) if status["lanes"].as_array().is_some_and(|lanes| !lanes.is_empty()) => {
+                    match status["lanes"].as_array().map_or(0, Vec::len) {
+                        1 => "fed by a honeycomb".to_owned(),
+                        feeds => format!("fed by {feeds} honeycombs"),
+                    }
+                }
+                (1, _) => "fed by nobody".to_owned(),
                 _ => format!("replica, {}", phase.unwrap_or("looking for peers")),
             };
             Some(Row {

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 const WAITING: usize = 16;
 
 /// The keys, for the screen.
-pub(super) const KEYS: &str = "1-9 choose a node, k kill, w wipe, r restart, p part or join, f fork, Ctrl-C end";
+pub(super) const KEYS: &str = "1-9 choose a node, k kill, w wipe, r restart, p part or join, h hop, f fork, Ctrl-C end";
 
 /// What is to be done with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(in crate::cli) enum Order {
     Choose(usize),
     /// Something with a node; without a number the chosen one.
     Node(What, Option<usize>),
+    /// The honeycombs are moved to a node in mid-stream; without a number to the chosen one.
+    Hop(Option<usize>),
     /// Another honeycomb comes, and disagrees.
     Fork,
 }
@@ -91,6 +93,7 @@ fn key_means(key: u8) -> Option<Order> {
     Some(match key {
         b'1'..=b'9' => Order::Choose(usize::from(key - b'0')),
         b'f' => Order::Fork,
+        b'h' => Order::Hop(None),
         _ => Order::Node(what(&[key])?, None),
     })
 }
@@ -109,6 +112,7 @@ fn line_means(line: &str) -> Option<Order> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
         ["fork"] => Some(Order::Fork),
+        ["hop", number] => Some(Order::Hop(Some(number.parse().ok()?))),
         [word, number] => Some(Order::Node(what(word.as_bytes())?, Some(number.parse().ok()?))),
         _ => None,
     }
@@ -122,6 +126,7 @@ mod tests {
     fn keys_and_lines_mean_the_same() {
         assert_eq!(key_means(b'3'), Some(Order::Choose(3)));
         assert_eq!((key_means(b'f'), line_means(" fork ")), (Some(Order::Fork), Some(Order::Fork)));
+        assert_eq!((key_means(b'h'), line_means("hop 2")), (Some(Order::Hop(None)), Some(Order::Hop(Some(2)))));
         for (key, line, what) in [
             (b'k', "kill 12", What::Kill),
             (b'w', "wipe 12", What::Wipe),
