@@ -210,7 +210,10 @@ impl Following {
         let mut anchors: BTreeMap<HashText, Checkpoint> = BTreeMap::new();
         let pinned = status.proofs.trusted.iter().map(|hash| (hash, None));
         let announced = status.checkpoints.iter().map(|checkpoint| (&checkpoint.hash, Some(checkpoint.block)));
-        for (hash, label) in pinned.chain(announced) {
+        // The own feed says it, and what it closes is not here: a feed that was at another node meanwhile, say.
+        let wanted = status.wanted.iter().filter(|wanted| wanted.more_than.is_none());
+        let wanted = wanted.map(|wanted| (&wanted.hash, wanted.label));
+        for (hash, label) in pinned.chain(announced).chain(wanted) {
             // Nobody says the label of a hash that the operator trusts: the history does, once it gets there.
             let every = self.held.rules.checkpoint_every;
             let label = label.and_then(Label::new).or_else(|| self.here.history.label(hash, every));
