@@ -137,12 +137,10 @@ impl Nodes {
         }
         if at > 0 {
             launch = launch.arg("--peers").arg(self.endpoints(0).swarm.join(","));
-            launch = launch.arg("--swarm-trusted").arg(&self.seats[0].id);
         }
-        if seat.parted {
-            let others: Vec<&str> =
-                self.seats.iter().map(|seat| seat.id.as_str()).filter(|id| *id != seat.id).collect();
-            launch = launch.arg("--swarm-block").arg(others.join(","));
+        let others: Vec<&str> = self.seats.iter().map(|seat| seat.id.as_str()).filter(|id| *id != seat.id).collect();
+        if !others.is_empty() {
+            launch = launch.arg(if seat.parted { "--swarm-block" } else { "--swarm-trusted" }).arg(others.join(","));
         }
         let node = launch.start()?;
         let seat = &mut self.seats[at];
