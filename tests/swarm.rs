@@ -4,6 +4,7 @@ mod desk;
 
 use desk::{NETWORK, PERIODS, config, honeycomb, pace, told};
 use honeygraph::config::Config;
+use honeygraph::data_dir::swarm_key;
 use honeygraph::swarm::host::{AskError, Handle, Host, Protocol, Settings};
 use honeygraph::swarm::peers::PeerBook;
 use honeygraph::swarm::sync::check;
@@ -174,6 +175,63 @@ fn a_follower_goes_over_to_the_fork_that_its_trusted_peer_takes() {
     newcomer.stop().unwrap();
     verify(&data);
     source.stop().unwrap();
+}
+
+/// Periods in a day of the test below, and the one of them after which the disk is lost: far from the day's ends.
+const DAY: u64 = 16;
+const LOST_IN: u64 = 2;
+
+/// The node that the honeycomb feeds loses its disk. Its honeycomb still has the day, its peer has the days before.
+/// Failed once: it began anew where the feed was, and nobody ever asked for what came before.
+#[test]
+fn a_fed_node_that_lost_its_disk_gets_its_past_back() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let in_swarm = |folder: &Path, peers: &[&LocalNode]| Config {
+        catalog: config(folder, DAY).catalog,
+        ..in_swarm(folder, peers)
+    };
+    let source = LocalNode::start(in_swarm(folders[0].path(), &[])).unwrap();
+    let slowly = Pace { rate: 300.0, ..pace(&source, 6_000) };
+    let feeding = Feeding::start(honeycomb(Profile::Published, 38, DAY, &[]), slowly).unwrap();
+    let first = source.api().wait(NETWORK, "a head", |status| status["head"]["opening_label"].as_u64()).unwrap();
+    let in_the_day = |status: &Value| {
+        let label = status["head"]["opening_label"].as_u64().filter(|label| *label >= first + DAY * desk::EVERY)?;
+        (label / desk::EVERY % DAY == LOST_IN).then(|| status.clone())
+    };
+    let status = source.api().wait(NETWORK, "the second day", in_the_day).unwrap();
+    let peer = LocalNode::start(in_swarm(folders[1].path(), &[&source])).unwrap();
+    trust(&peer, &status["head"]["period"]);
+    reaches_label(&peer, status["head"]["opening_label"].as_u64().unwrap() - desk::EVERY);
+
+    let listened = source.config().feed_listen;
+    let old = swarm_key(&source.config().data_dir);
+    source.stop().unwrap();
+    let anew = Config { feed_listen: listened, ..in_swarm(folders[2].path(), &[&peer]) };
+    // It keeps its name, by which its peer trusts it.
+    let key = swarm_key(&anew.data_dir);
+    std::fs::create_dir_all(key.parent().unwrap()).unwrap();
+    std::fs::copy(old, key).unwrap();
+    let source = LocalNode::start(anew).unwrap();
+    let (_, report) = feeding.finish();
+    assert!(report.complete && report.unacked == 0, "{report:?}");
+    let is_whole = |status: &Value| {
+        let oldest = source.api().json(&format!("/api/query/block/{first}/full?network={NETWORK}"));
+        oldest.is_ok().then(|| status.clone())
+    };
+    let status = source.api().wait(NETWORK, "the past", is_whole).unwrap();
+    trust(&peer, &status["head"]["period"]);
+    reaches(&peer, &status["head"]);
+    assert_equal(&source, &peer);
+    let data = source.config().data_dir.clone();
+    source.stop().unwrap();
+    verify(&data);
+    peer.stop().unwrap();
+}
+
+/// Waits until a node's head stands in the period with this label, or behind it.
+fn reaches_label(node: &LocalNode, label: u64) {
+    let there = |status: &Value| (status["head"]["opening_label"].as_u64()? >= label).then_some(());
+    node.api().wait(NETWORK, "the label", there).unwrap();
 }
 
 /// Deaths in the middle of a fetch.

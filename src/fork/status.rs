@@ -392,7 +392,7 @@ pub struct Counters {
 }
 
 /// Something the seeds call an event: `fork:new`, `fork:switch`, `fork:confirmed`, `fork:invalid`, `checkpoint`,
-/// `checkpoint:invalid`, and ours: `head:first`, `gap`, `lane:closed`, `rollback`, `release`, `base:found`.
+/// `checkpoint:invalid`, and ours: `head:first`, `head:past`, `gap`, `lane:closed`, `rollback`, `release`, `base:found`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
     /// Running number.

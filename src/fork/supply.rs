@@ -5,6 +5,9 @@
 //! already is dropped; what is new is journalled with its place and chained at once; what contradicts what is held is a
 //! fork by the usual rules. Lanes that waited for it find their place by themselves.
 //!
+//! What comes before our own beginning is a history of its own until it reaches it: then what is ours is chained again
+//! behind it (`reopen.rs`).
+//!
 //! *Always holds:* nothing of a supply is ever parked: what has no place is refused before it is written, and may be
 //! supplied again. Its pieces are [`PLACED`]: their chain record follows them, and a piece that lost its own in a crash
 //! is nobody's. A supply is no evidence: it moves the head only by extending it.
@@ -46,6 +49,8 @@ pub struct Supply {
 pub enum Start {
     /// At the beginning of the first period that this network ever chained, or will.
     First,
+    /// At the beginning of a history that leads to the period which this hash opens, and with which ours begins.
+    Before(HashText),
     /// At the beginning of its period, where that stands already.
     Held,
     /// Behind a batch.
@@ -207,13 +212,14 @@ impl Core {
                 return done;
             }
         }
+        let is_past = matches!(supply.start, Start::Before(_));
         let source: Arc<str> = supply.source.chars().take(SOURCE_CHARS).collect::<String>().into();
         let is_first = self.ledger.tree.is_empty();
         let mut ended = Vec::new();
         'all: for period in supply.periods {
             let (hash, label) = (period.hash, period.label);
             for batch in period.batches {
-                if let Err(why) = self.take(now, &hash, label, batch, &mut done, fx) {
+                if let Err(why) = self.take(now, (&hash, label, is_past), batch, &mut done, fx) {
                     done.refused = Some(why);
                     break 'all;
                 }
@@ -240,6 +246,10 @@ impl Core {
         let tree = &self.ledger.tree;
         match start {
             Start::First => Ok(None),
+            Start::Before(ours) => {
+                let begins = tree.periods_of(ours).any(|(_, period)| period.before.is_none());
+                if begins { Ok(None) } else { Err("no_beginning_of_ours") }
+            }
             Start::Held => {
                 let mut before: Vec<Option<Node>> = tree.periods_of(hash).map(|(_, period)| period.before).collect();
                 before.dedup();
@@ -268,8 +278,7 @@ impl Core {
     fn take(
         &mut self,
         now: u64,
-        hash: &HashText,
-        opening_label: Option<u64>,
+        (hash, opening_label, is_past): (&HashText, Option<u64>, bool),
         batch: SuppliedBatch,
         done: &mut Supplied,
         fx: &mut Effects,
@@ -282,7 +291,10 @@ impl Core {
             return Ok(());
         }
         let label = batch.label.or(opening_label);
-        let (branch, born) = self.branch_for(before, false, label)?;
+        let (branch, mut born) = self.branch_for(before, false, label)?;
+        if is_past && let Some(born) = born.as_mut().filter(|born| born.parent.is_none()) {
+            born.cause = BranchCause::First;
+        }
         // Another beginning contradicts nothing: it is a history of which nobody knows what it has to do with ours.
         let begun = || self.ledger.tree.periods_of(hash).any(|(_, period)| period.before.is_none());
         match born.as_ref().filter(|_| before.is_none()).map(|born| born.cause) {

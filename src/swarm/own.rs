@@ -41,13 +41,17 @@ const CLOSING: usize = 64;
 pub struct Here {
     /// The history.
     pub history: History,
+    /// What it begins with, while something may lie before it.
+    begins: Option<Checkpoint>,
     snapshot: Option<Snapshot<Fjall>>,
 }
 
 impl Here {
     /// Reads on to where the head stands now.
     pub fn refresh(&mut self, snapshot: Snapshot<Fjall>) -> Result<(), StateError> {
-        self.history.refresh(&snapshot)?;
+        if self.history.refresh(&snapshot)? {
+            self.begins = self.history.beginning(&snapshot);
+        }
         self.snapshot = Some(snapshot);
         Ok(())
     }
@@ -80,6 +84,10 @@ impl Own for Here {
             Some(newest) if ends(newest) => newest.0 == head.batch,
             _ => self.finds(&head.batch),
         }
+    }
+
+    fn begins(&self) -> Option<Checkpoint> {
+        self.begins.clone()
     }
 
     fn is_empty(&self) -> bool {
@@ -136,6 +144,16 @@ impl History {
                 self.periods.push(Period { hash, label, first, last });
             }
         }
+    }
+
+    /// What it begins with, where something may lie before it: it does not stand on a base, nor on honeycomb's own
+    /// beginning. A history that has left another one stays what it is (`fork::reopen`).
+    fn beginning(&self, snapshot: &Snapshot<Fjall>) -> Option<Checkpoint> {
+        let (first, newest) = (self.periods.first()?, self.periods.last()?);
+        let head = newest.last.1;
+        let is_whole = first.hash.as_str().starts_with("genesis:") || snapshot.based(head).is_some();
+        let begins = !is_whole && snapshot.chain(head).len() == 1;
+        begins.then(|| Checkpoint { hash: first.hash.clone(), label: first.label.and_then(Label::new) })
     }
 
     /// Place of the period that this hash opens.

@@ -117,7 +117,8 @@ impl Supplier {
             };
             return Some(before.map_or(Start::Held, behind));
         }
-        supply.begins.then_some(Start::First)
+        let first = supply.leads_to.clone().map_or(Start::First, Start::Before);
+        supply.begins.then_some(first)
     }
 
     fn remember(&mut self, supplied: Supplied) {

@@ -255,6 +255,77 @@ fn what_contradicts_is_a_fork_and_moves_no_head() {
     assert_eq!(stage.supplied(Start::First, &["601:A 0 h=Q W"]), (0, 0, Some("too_many_forks")));
 }
 
+/// A replica that began in the middle, and learns what came before: its history is chained again behind its past, the head
+/// and the lanes with it. Nothing is stored twice, and what it was before is gone.
+#[test]
+fn what_began_in_the_middle_moves_behind_its_past() {
+    let mut stage = Stage::new();
+    stage.open(1, None);
+    stage.bare(1, "701:B 0 h=B; 1 W; 2 x=1; 3 W; 0 h=C; 1 W");
+    let past = ["501:Z>A 0 h=Z W a=1 W", "601:A>B 0 h=A W b=1 W"];
+    assert_eq!(stage.supplied(Start::First, &past), (0, 0, Some("another_beginning")), "nobody says what it is");
+    assert_eq!(stage.supplied(Start::Before(hash("Q")), &past), (0, 0, Some("no_beginning_of_ours")));
+    assert_eq!(stage.supplied(Start::Before(hash("B")), &past[..1]), (0, 2, None));
+    let head = stage.core.ledger().head.unwrap();
+    assert_eq!(head.branch, 0, "it is another history until it is whole");
+    assert_eq!(stage.supplied(Start::Before(hash("B")), &past), (2, 2, None));
+    let chain = ["1:Z/0+1W", "1:Z/2+1W", "1:A/0+1W", "1:A/2+1W", "1:B/0+1W", "1:B/2+1W", "1:C/0+1W"];
+    assert_eq!(stage.chain()[3..], chain);
+    let pieces = stage.records.iter().filter(|(_, r)| matches!(r, Record::Piece(piece) if piece.ordinal != PLACED));
+    assert_eq!(pieces.count(), 3, "nothing is stored twice");
+    stage.bare(1, "801:C 2 y=1; 3 W");
+    assert_eq!(stage.chain().last().unwrap(), "1:C/2+1W*");
+    assert_eq!(stage.core.ledger().tree.live().count(), 1, "what it was before is gone");
+    let mut whole = Stage::new();
+    whole.open(1, None);
+    whole.bare(1, "501:Z 0 h=Z; 1 W; 2 a=1; 3 W");
+    whole.bare(1, "601:A 0 h=A; 1 W; 2 b=1; 3 W");
+    whole.bare(1, "701:B 0 h=B; 1 W; 2 x=1; 3 W");
+    whole.bare(1, "801:C 0 h=C; 1 W; 2 y=1; 3 W");
+    assert_eq!(stage.head_ids(), whole.head_ids());
+    stage.restart();
+    assert_eq!(stage.head_ids(), whole.head_ids());
+    let lsn = stage.core.ledger().lsn;
+    assert_eq!(stage.supplied(Start::Before(hash("B")), &past), (4, 0, None), "nothing is left to do");
+    assert_eq!(stage.core.ledger().lsn, lsn);
+}
+
+/// A death at any record of it: the same supply comes again, and it ends the same.
+#[test]
+fn a_past_that_a_death_interrupts_is_taken_again() {
+    let past = ["501:Z>A 0 h=Z W a=1 W", "601:A>B 0 h=A W b=1 W"];
+    let begin = || {
+        let mut stage = Stage::new();
+        stage.open(1, None);
+        stage.bare(1, "701:B 0 h=B; 1 W; 2 x=1; 3 W; 0 h=C; 1 W");
+        stage
+    };
+    let mut whole = begin();
+    let before = whole.records.len();
+    whole.supply(Start::Before(hash("B")), &past);
+    for kept in before..whole.records.len() {
+        let mut stage = begin();
+        stage.supply(Start::Before(hash("B")), &past);
+        stage.records.truncate(kept);
+        stage.restart();
+        stage.supply(Start::Before(hash("B")), &past);
+        stage.open(2, None);
+        stage.tick(1_000);
+        assert_eq!(stage.head_ids(), whole.head_ids(), "{kept} of {} records", whole.records.len());
+        assert_eq!(stage.core.ledger().tree.live().count(), 1, "{kept}");
+    }
+}
+
+/// A history that others left stays where it is: they would have to move with it.
+#[test]
+fn what_began_in_the_middle_and_was_left_by_a_fork_stays() {
+    let mut stage = begun();
+    stage.supply(Start::Held, &["601:A 0 h=A W z=1 W"]);
+    let head = stage.head_ids();
+    stage.supply(Start::Before(hash("A")), &["501:Z>A 0 h=Z W"]);
+    assert_eq!(stage.head_ids(), head);
+}
+
 #[test]
 fn a_fork_is_gone_on_with_by_its_node() {
     let mut stage = begun();

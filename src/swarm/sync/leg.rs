@@ -106,7 +106,7 @@ impl Slot {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match &self.job {
             Job::Parts(parts) => parts.ready.iter().map(Checked::bytes).sum(),
             _ => 0,
@@ -154,6 +154,8 @@ pub(super) enum WalkState {
 #[derive(Debug)]
 pub(super) struct Leg {
     pub target: Checkpoint,
+    /// The target is what our own history begins with.
+    pub is_past: bool,
     /// Newest first.
     pub slots: VecDeque<Slot>,
     /// Hash from which the walk goes on.
@@ -174,6 +176,7 @@ impl Leg {
         let below = target.label.map(|label| label.get());
         Self {
             target,
+            is_past: false,
             slots: VecDeque::new(),
             from,
             below,

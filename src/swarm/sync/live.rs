@@ -216,7 +216,8 @@ impl Planner {
         let (label, open, begins) = (live.label.or(said), open.clone(), live.begins);
         self.supplies.insert(ticket, Supplied::Open(open.clone()));
         let (prev, period, batches, last) = (None, None, checked, false);
-        let supply = Supply { ticket, open, label, prev, begins, period, after, batches, last, from: peer };
+        let leads_to = None;
+        let supply = Supply { ticket, open, label, prev, begins, leads_to, period, after, batches, last, from: peer };
         fx.push(Effect::Supply(Box::new(supply)));
         Ok(true)
     }

@@ -24,6 +24,10 @@ pub trait Own {
     fn has(&self, head: &Head) -> bool {
         self.newest(&head.period.hash).is_some_and(|(_, next)| head.next <= next)
     }
+    /// What our head's history begins with, where something may lie before it that is not here.
+    fn begins(&self) -> Option<Checkpoint> {
+        None
+    }
     /// Whether nothing is chained at all.
     fn is_empty(&self) -> bool;
     /// Last chained batch, and place after it, of the period that this hash opens and nothing closes yet.
@@ -104,6 +108,8 @@ pub struct Supply {
     pub prev: Option<HashText>,
     /// Whether a history begins with their period, as far as its givers know one.
     pub begins: bool,
+    /// It is of a history that leads to our beginning, which is the period that this hash opens.
+    pub leads_to: Option<HashText>,
     /// The closed period; none for batches of an open one.
     pub period: Option<Box<Header>>,
     /// The batch of their period that they follow; none: they begin it.

@@ -5,6 +5,7 @@ use super::chance::Chance;
 use super::leg::{HEADERS_HELD, Job, Leg, Slot, Step, Top, WalkState};
 use super::live::Live;
 use super::message::{AskId, Effect, Failure, Input, Own, Supply, Verdict};
+use super::past::Past;
 use super::progress::{Limit, Meter, Offered, Phase, Progress};
 use crate::swarm::peers::{Offence, PeerBook};
 use honeygraph_protocols::honeycomb::HashText;
@@ -59,6 +60,7 @@ pub struct Planner {
     /// Anchors to which nobody led: how often, and not before when they are tried again, ms.
     resting: BTreeMap<HashText, (u32, u64)>,
     pub(super) leg: Option<Leg>,
+    pub(super) past: Past,
     pub(super) live: Option<Live>,
     pub(super) asks: BTreeMap<AskId, Asked>,
     pub(super) next_ask: AskId,
@@ -83,6 +85,7 @@ impl Planner {
             anchors: BTreeMap::new(),
             resting: BTreeMap::new(),
             leg: None,
+            past: Past::default(),
             live: None,
             asks: BTreeMap::new(),
             next_ask: 0,
@@ -144,7 +147,8 @@ impl Planner {
             || self.leg.is_some()
             || !self.resting.is_empty()
             || self.live.as_ref().is_some_and(Live::waits);
-        busy.then_some(now + TICK_MS)
+        let past = self.past.wake_at().filter(|_| !self.remotes.is_empty()).map(|at| at.max(now + TICK_MS));
+        if busy { Some(now + TICK_MS) } else { past }
     }
 
     /// Ends the pauses between tries. How often something was tried stays noted.
@@ -154,6 +158,7 @@ impl Planner {
             leg.step.not_before = now;
             leg.slots.iter_mut().for_each(|slot| slot.not_before = now);
         }
+        self.past.at_once(now);
         self.live_at_once(now);
     }
 
@@ -279,6 +284,9 @@ impl Planner {
         };
         let Some(leg) = &mut self.leg else { return };
         while let Some(slot) = leg.slots.pop_back_if(|slot| slot.id == period && matches!(slot.job, Job::Supplied)) {
+            if leg.is_past {
+                self.past.taken(&slot.header.close_hash);
+            }
             self.done += 1;
             self.meter.note(now, slot.header.ops);
             self.claims.push_back((slot.id, slot.claimed));
@@ -298,7 +306,8 @@ impl Planner {
         match self.supplies.remove(&ticket) {
             Some(Supplied::Open(open)) => self.live_refused(now, &open),
             Some(Supplied::Closed(period, _)) => {
-                if let Some(leg) = self.leg.take_if(|leg| leg.slot(&period).is_some()) {
+                let leg = self.leg.take_if(|leg| leg.slot(&period).is_some());
+                if let Some(leg) = leg.filter(|leg| !leg.is_past) {
                     self.rest(now, leg.target.hash);
                 }
             }
@@ -311,6 +320,9 @@ impl Planner {
     fn proven(&mut self, period: PeriodId, verdict: Verdict, fx: &mut Vec<Effect>) {
         if let Some(leg) = self.leg.as_mut().filter(|leg| leg.slots.front().is_some_and(|slot| slot.id == period)) {
             leg.top = Top::Passed;
+            if verdict != Verdict::Differs {
+                self.drop_unproven_past(Some(verdict));
+            }
         }
         if verdict != Verdict::Differs || self.false_headers.contains(&period) {
             return;
@@ -337,7 +349,7 @@ impl Planner {
             let rests = |anchor: &Checkpoint| self.resting.get(&anchor.hash).is_some_and(|(_, until)| now < *until);
             let due = |anchor: &&Checkpoint| !own.holds(&anchor.hash) && !rests(anchor);
             let target = self.anchors.values().filter(due).max_by_key(|anchor| anchor.label).cloned();
-            self.leg = target.map(Leg::new);
+            self.leg = target.map(Leg::new).or_else(|| self.past_leg(now, own));
         }
         self.plan_live(now, own, book, fx);
         self.walk(now, own, book, fx);
@@ -347,6 +359,7 @@ impl Planner {
     }
 
     fn supply(&mut self, fx: &mut Vec<Effect>) {
+        self.drop_unproven_past(None);
         let Some(leg) = &mut self.leg else { return };
         fx.extend(leg.newest_to_prove());
         if leg.state != WalkState::Arrived || leg.top != Top::Passed {
@@ -357,7 +370,8 @@ impl Planner {
             if self.supplies.len() >= SUPPLIES || prev.as_ref().is_some_and(|prev| *prev != slot.header.open_hash) {
                 return;
             }
-            if let Some(supply) = supply_of(slot, self.next_ticket + 1) {
+            if let Some(mut supply) = supply_of(slot, self.next_ticket + 1) {
+                supply.leads_to = leg.is_past.then(|| leg.target.hash.clone());
                 self.next_ticket += 1;
                 self.supplies.insert(self.next_ticket, Supplied::Closed(slot.id, supply.last));
                 fx.push(Effect::Supply(Box::new(supply)));
@@ -377,7 +391,8 @@ impl Planner {
             asked: self.asks.len(),
             ..Progress::default()
         };
-        let Some(leg) = &self.leg else {
+        // A past that nobody has yet is nothing that anybody waits for.
+        let Some(leg) = self.leg.as_ref().filter(|leg| !leg.is_past || !leg.slots.is_empty()) else {
             let anchored = !self.anchors.is_empty();
             (progress.phase, progress.limit) = match () {
                 () if !anchored => (Phase::Unanchored, Limit::Anchor),
@@ -449,6 +464,7 @@ fn supply_of(slot: &mut Slot, ticket: u64) -> Option<Supply> {
         label: header.label,
         prev: header.prev.clone(),
         begins: header.prev.is_none(),
+        leads_to: None,
         period: Some(Box::new(header.clone())),
         after,
         batches,

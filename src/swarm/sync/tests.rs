@@ -1,6 +1,7 @@
 //! The planner by script: who is asked what, what is answered, what follows.
 
 mod open;
+mod past;
 
 use super::asks::ASK_MS;
 use super::diverge::{Divergence, Next};
@@ -33,6 +34,7 @@ struct Held {
     closed: Vec<HashText>,
     /// Batches that are not on it.
     apart: BTreeSet<BatchId>,
+    begins: Option<Checkpoint>,
 }
 
 impl Held {
@@ -55,6 +57,9 @@ impl Own for Held {
     fn has(&self, head: &Head) -> bool {
         let is_past = |(_, next): (BatchId, u64)| head.next <= next;
         !self.apart.contains(&head.batch) && self.newest(&head.period.hash).is_some_and(is_past)
+    }
+    fn begins(&self) -> Option<Checkpoint> {
+        self.begins.clone()
     }
     fn is_empty(&self) -> bool {
         self.reached.is_empty()

@@ -30,7 +30,7 @@ impl Planner {
     /// Goes on with the walk.
     pub(super) fn walk(&mut self, now: u64, own: &dyn Own, book: &PeerBook, fx: &mut Vec<Effect>) {
         let Some(mut leg) = self.leg.take() else { return };
-        if leg.state == WalkState::Going && own.reaches(&leg.from) {
+        if leg.state == WalkState::Going && self.reaches(leg.is_past, &leg.from, own) {
             leg.state = WalkState::Arrived;
         }
         if leg.state == WalkState::Going && self.is_decided(now, &leg) {
@@ -45,7 +45,10 @@ impl Planner {
             self.ask_opinions(now, &mut leg, book, fx);
         }
         if leg.state == WalkState::Going && self.ends(now, &mut leg, own) {
-            return self.rest(now, leg.target.hash);
+            if !leg.is_past {
+                self.rest(now, leg.target.hash);
+            }
+            return;
         }
         self.leg = Some(leg);
     }
@@ -75,7 +78,7 @@ impl Planner {
         // peer that has nothing there, either, is enough.
         let last = leg.slots.back().is_some_and(|slot| slot.header.prev.is_none());
         let enough = last && step.lacks.len() >= OPINIONS;
-        if (all || enough) && !leg.slots.is_empty() && own.is_empty() {
+        if (all || enough) && !leg.slots.is_empty() && (own.is_empty() || leg.is_past) {
             leg.state = WalkState::Arrived;
         } else if all && leg.slots.is_empty() {
             return true;
@@ -144,7 +147,7 @@ impl Planner {
             }
             let claimed = best.iter().zip(&ids).filter(|(_, ids)| ids.len() > at).map(|((peer, _), _)| *peer);
             taken.push((header.clone(), claimed.collect::<Vec<_>>()));
-            if own.reaches(&header.open_hash) {
+            if self.reaches(leg.is_past, &header.open_hash, own) {
                 break;
             }
         }

@@ -32,7 +32,6 @@ const NETWORK: &str = "spkcc_";
 
 /// Ops a second of a honeycomb in a script.
 const SCRIPTED_RATE: f64 = 1_500.0;
-
 /// Between two looks at the nodes.
 const TICK: Duration = Duration::from_millis(250);
 

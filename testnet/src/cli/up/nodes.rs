@@ -1,8 +1,9 @@
-//! The nodes of `up`: a process each, on the loopback. The honeycombs feed the first; the others have it as their peer, and
-//! their operator vouches for each checkpoint that the honeycombs announce, as one does who asks several of them.
+//! The nodes of `up`: a process each, on the loopback, all of one operator, so each trusts the others. The honeycombs feed the
+//! first unless they are moved; the others have it as their peer, and their operator vouches for each checkpoint that the
+//! honeycombs announce, as one does who asks several of them.
 //!
-//! *Always holds:* the others know nothing but what the first one's honeycomb made public, its address and its hashes; a
-//! node that was ended by an order runs again, where it listened before.
+//! *Always holds:* what the others know comes from each other, and from hashes that a honeycomb made public; a node that was
+//! ended by an order runs again, where it listened before.
 
 use super::order::What;
 use super::{NETWORK, cast};
@@ -135,8 +136,15 @@ impl Nodes {
         ] {
             launch = launch.arg(flag).arg(value);
         }
-        if at > 0 {
-            launch = launch.arg("--peers").arg(self.endpoints(0).swarm.join(","));
+        // The first one knows nobody when it starts for the first time.
+        let known = self.seats.iter().filter(|other| other.number != seat.number);
+        let peers: Vec<&str> = known
+            .filter_map(|other| other.node.as_ref())
+            .flat_map(|node| &node.endpoints.swarm)
+            .map(String::as_str)
+            .collect();
+        if !peers.is_empty() {
+            launch = launch.arg("--peers").arg(peers.join(","));
         }
         let others: Vec<&str> = self.seats.iter().map(|seat| seat.id.as_str()).filter(|id| *id != seat.id).collect();
         if !others.is_empty() {
@@ -154,12 +162,6 @@ impl Nodes {
         let Some(seat) = number.checked_sub(1).and_then(|at| self.seats.get_mut(at)) else {
             return Ok(format!("there is no node {number}"));
         };
-        if (what, number) == (What::Wipe, 1) {
-            // A replica that begins at a feed does not ask its peers for what came before the feed.
-            return Ok(
-                "node 1 is the only one that hears the honeycombs: what it lost, nobody would bring back".to_owned()
-            );
-        }
         let mut node = seat.node.take().expect("a node that was ended is started at once");
         let done = match what {
             What::Kill => {

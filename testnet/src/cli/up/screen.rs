@@ -84,7 +84,9 @@ impl Screen {
         }
         match self.line {
             Some(_) => self.say(&format!("\nKeys: {KEYS}.\n")),
-            None => self.say("\nA line on standard input is an order: kill 1, wipe 1, restart 1, part 1, fork.\n"),
+            None => {
+                self.say("\nA line on standard input is an order: kill 1, wipe 1, restart 1, part 1, hop 2, fork.\n")
+            }
         }
     }
 
