@@ -197,7 +197,8 @@ impl Following {
     }
 
     fn refresh(&mut self) {
-        if let Err(failed) = self.here.refresh(self.held.state.snapshot()) {
+        let is_trimmed = self.held.journal.first() > 1;
+        if let Err(failed) = self.here.refresh(self.held.state.snapshot(), is_trimmed) {
             // The projection says the same and stops the node.
             error!(network = %self.held.network, error = %failed, "the state cannot be read");
         }

@@ -47,10 +47,10 @@ pub struct Here {
 }
 
 impl Here {
-    /// Reads on to where the head stands now.
-    pub fn refresh(&mut self, snapshot: Snapshot<Fjall>) -> Result<(), StateError> {
+    /// Reads on to where the head stands now. A journal whose oldest records were given up takes nothing before what is left.
+    pub fn refresh(&mut self, snapshot: Snapshot<Fjall>, is_trimmed: bool) -> Result<(), StateError> {
         if self.history.refresh(&snapshot)? {
-            self.begins = self.history.beginning(&snapshot);
+            self.begins = self.history.beginning(&snapshot).filter(|_| !is_trimmed);
         }
         self.snapshot = Some(snapshot);
         Ok(())

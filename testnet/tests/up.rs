@@ -113,7 +113,6 @@ fn nodes_come_back_from_whatever_is_done_to_them() {
     for (order, done) in [
         ("kill 1", "node 1 was killed"),
         ("kill 2", "node 2 was killed"),
-        ("wipe 1", "node 1 is the only one"),
         ("wipe 3", "node 3 was killed, lost all"),
         ("restart 2", "node 2 was stopped"),
         ("part 4", "node 4 is cut off"),
