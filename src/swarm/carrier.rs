@@ -3,8 +3,10 @@
 //! Batches of the open period may come before what they stand on: they wait until the state has moved or something else was
 //! taken. A closed period stands on what was handed on before it, or is refused.
 //!
-//! *Always holds:* each supply is answered, taken or refused, unless it waits; of one open period at a time; it looks again
-//! when something has happened, never by the clock.
+//! *Always holds:* each supply is answered, taken or refused, unless it waits; of one open period at a time; a supply counts
+//! as taken when the state shows it, so that the planner's next look at what is held sees it, and the next one is handed on
+//! before that (one after the other the state and the disk waited for each other, at half the rate); it looks again when
+//! something has happened, never by the clock.
 
 use super::following::Event;
 use super::own::History;
@@ -26,6 +28,8 @@ pub struct Carrier {
     here: History,
     /// Of one open period, in order: as many as the planner may have open.
     waiting: VecDeque<Supply>,
+    /// Numbers of those that are durable, with the record that the state has to show.
+    durable: VecDeque<(u64, u64)>,
 }
 
 /// It has ended: the core, or whoever hears what became of supplies.
@@ -34,8 +38,9 @@ struct Ended;
 impl Carrier {
     /// From these supplies to the core behind the supplier; `events` hears what became of each.
     pub fn new(held: Held, supplier: Supplier, supplies: mpsc::Receiver<Supply>, events: mpsc::Sender<Event>) -> Self {
-        let (applied, here, waiting) = (supplier.applied(), History::default(), VecDeque::new());
-        Self { held, supplier, supplies, events, applied, here, waiting }
+        let (applied, here) = (supplier.applied(), History::default());
+        let (waiting, durable) = (VecDeque::new(), VecDeque::new());
+        Self { held, supplier, supplies, events, applied, here, waiting, durable }
     }
 
     /// Runs until nobody supplies any more.
@@ -51,14 +56,17 @@ impl Carrier {
     async fn next(&mut self) -> Option<(Supply, bool)> {
         loop {
             // Marked as seen before it is looked at: what comes meanwhile is looked at again.
-            self.applied.borrow_and_update();
+            let applied = *self.applied.borrow_and_update();
+            while let Some((ticket, _)) = self.durable.pop_front_if(|(_, version)| *version <= applied) {
+                self.say(Event::Taken(self.held.network.clone(), ticket)).await.ok()?;
+            }
             self.here.refresh(&self.held.state.snapshot()).ok()?;
             if self.waiting.front().is_some_and(|first| self.supplier.start(first, &self.here).is_some()) {
                 return self.waiting.pop_front().map(|supply| (supply, false));
             }
             tokio::select! {
                 supply = self.supplies.recv() => return supply.map(|supply| (supply, true)),
-                moved = self.applied.changed(), if !self.waiting.is_empty() => moved.ok()?,
+                moved = self.applied.changed(), if !self.waiting.is_empty() || !self.durable.is_empty() => moved.ok()?,
             }
         }
     }
@@ -80,15 +88,17 @@ impl Carrier {
 
     async fn supply(&mut self, supply: Supply, start: Start) -> Result<(), Ended> {
         let (network, ticket, open) = (self.held.network.clone(), supply.ticket, supply.open.clone());
-        let event = match self.supplier.supply(supply, start).await {
-            Ok(()) => Event::Taken(network, ticket),
-            Err(SupplierError::Stopped) => return Err(Ended),
+        match self.supplier.supply(supply, start).await {
+            Ok(version) => {
+                self.durable.push_back((ticket, version));
+                Ok(())
+            }
+            Err(SupplierError::Stopped) => Err(Ended),
             Err(refused) => {
                 warn!(%network, period = %open, error = %refused, "what peers sent is not taken");
-                Event::Refused(network, ticket)
+                self.say(Event::Refused(network, ticket)).await
             }
-        };
-        self.say(event).await
+        }
     }
 
     /// It waits; those of another period wait no longer: the planner has left it.

@@ -1,7 +1,6 @@
-//! Hands what the planner has checked to the core of a network, and says when it is there.
+//! Hands what the planner has checked to the core of a network, and says when it is durable.
 //!
-//! *Always holds:* one supply after the other, in the order of the planner; a supply counts as taken when it is durable
-//! and the state shows it, so that the planner's next look at what is held sees it.
+//! *Always holds:* one supply after the other, in the order of the planner.
 
 use super::own::History;
 use super::sync::Supply;
@@ -59,8 +58,9 @@ impl Supplier {
         self.applied.clone()
     }
 
-    /// Supplies these batches, which stand there ([`Supplier::start`]).
-    pub async fn supply(&mut self, supply: Supply, mut start: Start) -> Result<(), SupplierError> {
+    /// Supplies these batches, which stand there ([`Supplier::start`]): durable now; which record the state has to show until
+    /// all of them are in it.
+    pub async fn supply(&mut self, supply: Supply, mut start: Start) -> Result<u64, SupplierError> {
         let Supply { open, label, period, batches, last, from, .. } = supply;
         let close = period.filter(|_| last).map(|period| period.close_hash);
         let (source, label) = (from.to_string(), label.map(|label| label.get()));
@@ -85,8 +85,7 @@ impl Supplier {
             self.remember(Supplied { open: open.clone(), batch: newest, at: taken.at, closed: whole });
             start = Start::Behind { period: open.clone(), batch: newest, at: taken.at };
         }
-        let shown = self.applied.wait_for(|applied| *applied >= version).await;
-        shown.map(drop).map_err(|_| SupplierError::Stopped)
+        Ok(version)
     }
 
     /// Where a supply stands, `here` being what is held. None: what it stands on is not here (yet).
