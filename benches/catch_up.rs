@@ -4,6 +4,10 @@
 //! Yardstick, in the same run: `honeygraph journal import` of the same journal, which is durable then and has no state yet; beside
 //! it the start after it, until the state is there.
 //!
+//! Where the time goes (two cores, both nodes on them): all of both; no function takes more than 6 %. What arrives is decompressed
+//! three times (checked against its header, by the supplier for the core, by the state's reader), the state takes a quarter, the
+//! proofs a tenth, the peer's serving a quarter.
+//!
 //! `HONEYGRAPH_BENCH_OPS` sets how long the history is.
 
 use honeygraph_testnet::api::Api;

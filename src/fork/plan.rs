@@ -163,11 +163,13 @@ impl Core {
             (Some(at), Some(_)) => at,
             // A lane of its own begins where a period does.
             (at, _) => {
-                let mut periods =
-                    (Self::reaches_back(runs, own)..=at.unwrap_or(own)).filter(|at| self.is_period(&runs[*at]));
-                // A node that holds nothing takes all that its client still has: a day, when its disk was lost.
+                let known = Self::reaches_back(runs, own)..=at.unwrap_or(own);
+                let mut periods = known.filter(|at| self.is_period(&runs[*at]));
+                // A node that holds nothing takes all that its client still has: a day, when its disk was lost. Not the
+                // oldest run, which a restarted honeycomb writes again without its empty batches.
                 let anew = at.is_none() && evidence.named.is_none() && self.ledger.tree.is_empty();
-                let from = if anew { periods.next() } else { periods.next_back() }?;
+                let told_once = |at: &usize| anew && !runs[*at].is_oldest;
+                let from = periods.clone().find(told_once).or_else(|| periods.next_back())?;
                 let Kind::Period { hash, label } = &runs[from].kind else { return None };
                 steps.push(Step::Open { label: *label, hash: Some(hash.clone()), before: Before::Nothing });
                 from

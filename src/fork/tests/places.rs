@@ -158,8 +158,7 @@ fn the_first_run_of_a_cache_may_be_a_replay_and_places_nothing() {
         assert_eq!(stage.asked(1), placed.then_some((0, 6)), "{shown:?}");
         stage.batch(1, &shown);
         stage.tick(20);
-        // A node that holds nothing takes all that its client has.
-        assert_eq!(stage.chain().len(), if placed { 5 } else { 0 }, "{shown:?}");
+        assert_eq!(stage.chain().len(), if placed { 3 } else { 0 }, "{shown:?}");
         assert_eq!(stage.status().lanes[0].parked.is_none(), placed, "{shown:?}");
     }
 }
