@@ -163,13 +163,10 @@ impl Core {
             (Some(at), Some(_)) => at,
             // A lane of its own begins where a period does.
             (at, _) => {
-                let known = Self::reaches_back(runs, own)..=at.unwrap_or(own);
-                let mut periods = known.filter(|at| self.is_period(&runs[*at]));
-                // A node that holds nothing takes all that its client still has: a day, when its disk was lost. Not the
-                // oldest run, which a restarted honeycomb writes again without its empty batches.
-                let anew = at.is_none() && evidence.named.is_none() && self.ledger.tree.is_empty();
-                let told_once = |at: &usize| anew && !runs[*at].is_oldest;
-                let from = periods.clone().find(told_once).or_else(|| periods.next_back())?;
+                let from = (0..=at.unwrap_or(own)).rev().find(|at| self.is_period(&runs[*at]))?;
+                if runs[from..=own].iter().any(|run| run.kind == Kind::Unknown) {
+                    return None;
+                }
                 let Kind::Period { hash, label } = &runs[from].kind else { return None };
                 steps.push(Step::Open { label: *label, hash: Some(hash.clone()), before: Before::Nothing });
                 from
@@ -196,11 +193,6 @@ impl Core {
         }
         steps.extend(evidence.taken.or((!fell).then_some(evidence.last)).map(Step::Reached));
         Some(Plan { lane, steps })
-    }
-
-    /// The first run from which all up to `own` are known.
-    fn reaches_back(runs: &[Run], own: usize) -> usize {
-        runs[..=own].iter().rposition(|run| run.kind == Kind::Unknown).map_or(0, |unknown| unknown + 1)
     }
 
     /// The newest run up to `own` that is held, with the lane that stands there if a socket can go on with it.

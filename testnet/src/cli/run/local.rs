@@ -20,7 +20,7 @@ struct Local {
 /// A first stretch, so that there is something to catch up on.
 const BEGUN: Step = Step::Acked(8_000);
 
-const ALL: [Local; 9] = [
+const ALL: [Local; 8] = [
     Local {
         name: "catch_up",
         nodes: 3,
@@ -28,13 +28,6 @@ const ALL: [Local; 9] = [
         steps: &[BEGUN, Step::Near, with(Part, 3), Step::Acked(30_000), with(Part, 3), Step::Near],
     },
     Local { name: "newcomer", nodes: 3, mood: Mood::Calm, steps: &[BEGUN, Step::Near, with(Wipe, 3), Step::Near] },
-    Local {
-        name: "fed_newcomer",
-        nodes: 3,
-        mood: Mood::Calm,
-        // Some days, and half a one: its honeycomb still has that, the others have those before.
-        steps: &[Step::Acked(24_000), Step::Near, with(Wipe, 1), BEGUN, Step::Near],
-    },
     Local {
         name: "kill_during_sync",
         nodes: 3,
