@@ -1,8 +1,9 @@
 //! What came before our beginning: a node whose history begins in the middle (its honeycomb was running already, or its disk
 //! was lost) walks back from the hash that its own history begins with, when nothing else is to be fetched.
 //!
-//! *Always holds:* nothing of the past is supplied before the period that our beginning closes was recomputed to that hash, or,
-//! where nobody can recompute it here (a root closes it), a peer that the operator trusts gave its header; what was supplied is not fetched again in the life of a planner; where nobody has it, everybody is asked ever more rarely.
+//! *Always holds:* nothing of the past is supplied before the period that our beginning closes was recomputed to that hash,
+//! or, where nobody can recompute it here (a root closes it), a peer that the operator trusts gave its header; what was
+//! supplied is not fetched again in the life of a planner; where nobody has it, everybody is asked ever more rarely.
 
 use super::leg::{Leg, PROVEN_BYTES};
 use super::message::{Own, Verdict};
