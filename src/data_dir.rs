@@ -29,6 +29,9 @@ pub struct Endpoints {
     /// Addresses of libp2p, each with the node's id at its end.
     #[serde(default)]
     pub swarm: Vec<String>,
+    /// `http://host:port` or `unix:PATH` where orders are taken, when that is a listener of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
 }
 
 /// The data folder, ours alone while this value lives.
@@ -257,7 +260,8 @@ mod tests {
     fn endpoints_come_and_go() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::create(&folder.path().join("data")).unwrap();
-        let said = Endpoints { api: "http://127.0.0.1:1".into(), feed: "ws://127.0.0.1:2".into(), swarm: vec![] };
+        let (api, feed) = ("http://127.0.0.1:1".into(), "ws://127.0.0.1:2".into());
+        let said = Endpoints { api, feed, swarm: vec![], admin: None };
         dir.write_endpoints(&said).unwrap();
         let text = std::fs::read_to_string(endpoints_path(dir.path())).unwrap();
         assert_eq!(text, "{\"api\":\"http://127.0.0.1:1\",\"feed\":\"ws://127.0.0.1:2\",\"swarm\":[]}\n");

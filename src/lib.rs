@@ -6,6 +6,7 @@
 pub mod logging;
 pub mod data_dir;
 pub mod catalog;
+pub mod access;
 pub mod feed;
 pub mod fork;
 pub mod journal;

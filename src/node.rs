@@ -5,7 +5,13 @@
 
 mod swarm;
 
-use crate::config::Config;
+use crate::access::hive::{Accounts, read_keys};
+use crate::access::keys::{KeyRing, keys_path};
+use crate::access::limits::Limits;
+use crate::access::signed::Once;
+use crate::access::watched::Watched;
+use crate::access::{Access, Since};
+use crate::config::{AdminListen, Config};
 use crate::data_dir::{DataDir, DataDirError, Endpoints};
 use crate::feed::budget::Budget;
 use crate::feed::counters::Counters;
@@ -36,6 +42,9 @@ use crate::proof::task::{ProofError, Prover};
 use crate::proof::walk::Ways;
 use crate::retention::keeper::{KeepError, Keeper, Orders};
 use crate::retention::task::Keeping;
+use crate::web::listen::{Listener, serve_as};
+use crate::web::tls::Tls;
+use crate::web::who::Entrance;
 use crate::web::{self, Networked, Web};
 use crate::{logging, projection};
 use honeygraph_bootstrap::Network;
@@ -43,11 +52,12 @@ use honeygraph_bootstrap::identity::IdentityError;
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -107,6 +117,25 @@ pub enum NodeError {
     /// The key by which other nodes know this one.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The certificate.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The socket for orders.
+    #[error("listen on {path} (a path has at most 107 bytes): {source}")]
+    AdminSocket {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of keys.
+    #[error("{path}: {why}")]
+    Keys {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// What is kept of a network.
     #[error("retention of {network}: {source}")]
     Retention {
@@ -157,11 +186,13 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let networks = Networks::new(nameless, ports, config.catalog.tokens().clone())?;
     let intake_stop = CancellationToken::new();
     let limits = FeedLimits::default();
+    let access = Arc::new(access(&config)?);
     let feeds = Feeds::new(Surroundings {
         networks: Arc::new(networks),
         counters: Arc::new(Counters::default()),
         limits,
         budget: Budget::new(&limits),
+        access: access.clone(),
         stop: intake_stop.clone(),
     });
     let in_swarm = swarm::start(&config.swarm, &data, key, exchanges, &intake_stop).await;
@@ -176,6 +207,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         default_network: config.network.clone(),
         label: config.node_label(),
         operation_buffer: config.fork.operation_buffer,
+        access,
         feeds: feeds.clone(),
         log_level: Box::new(|filter| logging::set_level(filter).map_err(|error| error.to_string())),
         started,
@@ -213,6 +245,33 @@ async fn ended(feeds: Arc<Feeds>, web: Arc<Web>, tasks: Vec<tokio::task::JoinHan
     if tokio::time::timeout(INTAKE_PATIENCE, ended).await.is_err() {
         warn!("some sockets did not end in time");
     }
+}
+
+/// Who may do what.
+fn access(config: &Config) -> Result<Access, NodeError> {
+    let wanted = &config.access;
+    let unread = |path: &Path, why| NodeError::Keys { path: path.to_owned(), why };
+    let file = match &wanted.account_keys {
+        Some(path) => Watched::open(path, read_keys).map_err(|why| unread(path, why))?,
+        None => Watched::default(),
+    };
+    let accounts = Accounts::new(file, wanted.hive_api.clone());
+    let keys = keys_path(&config.data_dir);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    Ok(Access {
+        require: wanted.require,
+        roll: wanted.roll.clone(),
+        accounts: accounts.map_err(|error| NodeError::Gateways(GatewayError::Client(error)))?,
+        keys: Watched::open(&keys, KeyRing::watch).map_err(|why| unread(&keys, why))?,
+        proxies: wanted.proxies.clone(),
+        origins: wanted.origins.clone(),
+        hosts: wanted.hosts.clone(),
+        private: wanted.private,
+        admin_elsewhere: wanted.admin_listen.is_some(),
+        once: Mutex::new(Once::new(now_ms)),
+        limits: Mutex::new(Limits::new(wanted.rates)),
+        since: Since::default(),
+    })
 }
 
 /// Takes the configured base where there is none. A document that is there and is no base stops the node, because the
@@ -271,20 +330,64 @@ async fn serve(
     web: &Arc<Web>,
     stop: &CancellationToken,
 ) -> Result<(Vec<tokio::task::JoinHandle<()>>, Endpoints), NodeError> {
+    let tls = match &config.access.tls {
+        Some(tls) => Some(Arc::new(Tls::open(tls).map_err(NodeError::Tls)?)),
+        None => None,
+    };
     let (api, api_at) = bind(config.api_listen).await?;
     let (feed, feed_at) = bind(config.feed_listen).await?;
+    let admin = admin_listener(config, data).await?;
     let routes = web::routes(web.clone());
     let api_routes = routes.clone().merge(web::index::root()).merge(feeds.api_routes());
-    let served = vec![
-        tokio::spawn(web::listen::serve(api, api_routes, stop.clone())),
-        tokio::spawn(web::listen::serve(feed, routes.merge(feeds.feed_routes()), stop.clone())),
+    let secured = |listener| match &tls {
+        Some(tls) => Listener::Tls(listener, tls.clone()),
+        None => Listener::Tcp(listener),
+    };
+    let serve = |listener, routes, entrance| tokio::spawn(serve_as(listener, routes, entrance, stop.clone()));
+    let mut served = vec![
+        serve(secured(api), api_routes, Entrance::Public),
+        serve(secured(feed), routes.clone().merge(feeds.feed_routes()), Entrance::Public),
     ];
+    let secured = if tls.is_some() { "s" } else { "" };
     let swarm = web.swarm.as_ref().map(|swarm| swarm.handle.seen().borrow().addresses.clone()).unwrap_or_default();
-    let swarm = swarm.iter().map(ToString::to_string).collect();
-    let endpoints = Endpoints { api: format!("http://{api_at}"), feed: format!("ws://{feed_at}"), swarm };
+    let admin_at = admin.map(|(listener, at)| {
+        served.push(serve(listener, routes.merge(web::index::root()), Entrance::Admin));
+        at
+    });
+    let endpoints = Endpoints {
+        api: format!("http{secured}://{api_at}"),
+        feed: format!("ws{secured}://{feed_at}"),
+        swarm: swarm.iter().map(ToString::to_string).collect(),
+        admin: admin_at,
+    };
     data.write_endpoints(&endpoints)?;
     info!(api = endpoints.api, feed = endpoints.feed, "listening");
     Ok((served, endpoints))
+}
+
+/// The listener for orders, if it is one of its own. With TLS there is always one, so that commands on this machine need no
+/// certificate.
+async fn admin_listener(config: &Config, data: &DataDir) -> Result<Option<(Listener, String)>, NodeError> {
+    let path = match (&config.access.admin_listen, &config.access.tls) {
+        (Some(AdminListen::Tcp(address)), _) => {
+            let (listener, at) = bind(*address).await?;
+            return Ok(Some((Listener::Tcp(listener), format!("http://{at}"))));
+        }
+        (Some(AdminListen::Unix(path)), _) => path.clone(),
+        (None, Some(_)) => data.path().join("admin.sock"),
+        (None, None) => return Ok(None),
+    };
+    let failed = |source| NodeError::AdminSocket { path: path.clone(), source };
+    // What a killed node left; the data folder is ours.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    // Whoever may open it may give orders: the node's own user.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let at = std::path::absolute(&path).map_err(failed)?;
+    Ok(Some((Listener::Unix(listener), format!("unix:{}", at.display()))))
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {

@@ -239,7 +239,12 @@ fn without_a_node_it_is_code_3() {
     assert_eq!(code_of(&honeygraph(data.path(), &["status", "--json"])), (Some(3), "not_reachable".into()));
     let dir = DataDir::create(data.path()).unwrap();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let said = honeygraph::data_dir::Endpoints { api: format!("http://{gone}"), feed: String::new(), swarm: vec![] };
+    let said = honeygraph::data_dir::Endpoints {
+        api: format!("http://{gone}"),
+        feed: String::new(),
+        swarm: vec![],
+        admin: None,
+    };
     dir.write_endpoints(&said).unwrap();
     assert_eq!(code_of(&honeygraph(data.path(), &["status", "--json"])), (Some(3), "not_reachable".into()));
 }

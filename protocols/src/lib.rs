@@ -6,6 +6,7 @@
 //! *Always holds:* input is hostile until one of these parsers has accepted it; a value that was accepted prints
 //! back to exactly one canonical text.
 
+pub mod auth;
 pub mod batch;
 pub mod document;
 pub mod honeycomb;

@@ -3,6 +3,7 @@
 //! One function per message; each gives the text of one frame, members in the order of the published server.
 //! Times are milliseconds since the epoch.
 
+use crate::auth::Challenge;
 use crate::json::write_text;
 use std::fmt::Write;
 
@@ -14,6 +15,37 @@ pub fn welcome(node_id: &str, timestamp_ms: u64) -> String {
 /// `connected`: greeting on `/ws*` and `/honeygraph/ws`.
 pub fn connected(node_id: &str, timestamp_ms: u64) -> String {
     greeting("connected", node_id, timestamp_ms)
+}
+
+/// `auth_required`: what has to be signed, and whether only some accounts may come in. Which, nobody is told.
+pub fn auth_required(challenge: &Challenge, only_some: bool) -> String {
+    let (nonce, node) = (quoted(&challenge.nonce), quoted(&challenge.node_id));
+    let authorized = if only_some { "configured" } else { "any" };
+    format!(
+        r#"{{"type":"auth_required","challenge":{{"timestamp":{},"nonce":{nonce},"nodeId":{node}}},"authorizedNodes":"{authorized}"}}"#,
+        challenge.timestamp
+    )
+}
+
+/// `auth_success`
+pub fn auth_success(account: &str, node_id: &str, timestamp_ms: u64) -> String {
+    format!(
+        r#"{{"type":"auth_success","account":{},"nodeId":{},"timestamp":{timestamp_ms}}}"#,
+        quoted(account),
+        quoted(node_id)
+    )
+}
+
+/// `auth_failed`
+pub fn auth_failed(reason: &str, details: &str) -> String {
+    format!(r#"{{"type":"auth_failed","reason":{},"details":{}}}"#, quoted(reason), quoted(details))
+}
+
+/// A greeting of a feed whose account is known.
+pub fn with_account(mut greeting: String, account: &str) -> String {
+    greeting.pop();
+    greeting.push_str(&format!(r#","account":{}}}"#, quoted(account)));
+    greeting
 }
 
 fn greeting(kind: &str, node_id: &str, timestamp_ms: u64) -> String {

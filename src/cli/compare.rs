@@ -54,7 +54,7 @@ pub async fn run(remote: &Remote, network: Option<&str>, order: &Compare, as_jso
     if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
         return Err(Failure::new(Code::Usage, format!("{:?}: expected http://host or https://host", order.honeycomb)));
     }
-    let bytes = Gateways::new(&[])?.url(&url, MAX_BYTES).await?;
+    let bytes = Gateways::new(std::slice::from_ref(&url))?.url(&url, MAX_BYTES).await?;
     let theirs = leaves_of(&bytes).map_err(|why| Failure::new(Code::Failed, format!("{url}: {why}")))?;
     let (ours, batch, label) = ours(remote, network).await?;
     let mut differences = Vec::new();

@@ -16,6 +16,7 @@ mod export;
 mod flags;
 mod journal;
 mod key;
+mod keys;
 mod print;
 mod progress;
 mod record;
@@ -103,6 +104,9 @@ enum Command {
     /// Copy everything that cannot be made again into one file, or back
     #[command(subcommand)]
     Backup(backup::BackupCommand),
+    /// Keys for readers, operators and feeds
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Hold the state of a running node against honeycomb's own
     Compare(compare::Compare),
     /// Look at everything that can be wrong, and say what to do next
@@ -132,6 +136,7 @@ impl Command {
                 | Command::Backup(_)
                 | Command::Key(_)
                 | Command::Bind(_)
+                | Command::Keys(_)
                 | Command::Replay(_)
         )
     }
@@ -213,6 +218,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
         Command::Key(command) => key::run(&command, &target(&common)?, common.json),
         Command::Bind(order) => bind::run(&order, &target(&common)?, common.json),
+        Command::Keys(command) => keys::run(command, &target(&common)?, common.json),
         Command::Doctor => doctor::run(common.api.as_deref(), &target(&common)?, common.json),
         Command::Replay(order) => {
             let data_dir = target(&common)?.data_dir;
@@ -282,6 +288,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Backup(_)
             | Command::Key(_)
             | Command::Bind(_)
+            | Command::Keys(_)
             | Command::Replay(_)
             | Command::Doctor => {
                 unreachable!("dispatched before")

@@ -6,15 +6,17 @@ use super::exit::{Code, Failure};
 use crate::data_dir::{Endpoints, endpoints_path};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 /// How long an answer may take: a rollback is instant, a big subtree is not.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,7 +27,14 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct Remote {
     host: String,
-    address: String,
+    address: Address,
+}
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Address {
+    Tcp(String),
+    Unix(PathBuf),
 }
 
 impl Remote {
@@ -44,17 +53,22 @@ impl Remote {
         })?;
         let endpoints: Endpoints = serde_json::from_str(&text)
             .map_err(|error| Failure::new(Code::Failed, format!("{}: {error}", path.display())))?;
-        Self::at(&endpoints.api).map_err(|message| Failure::new(Code::Failed, message))
+        // Where orders are taken everything else is answered, too.
+        Self::at(endpoints.admin.as_ref().unwrap_or(&endpoints.api))
+            .map_err(|message| Failure::new(Code::Failed, message))
     }
 
     fn at(url: &str) -> Result<Self, String> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Ok(Self { host: "localhost".into(), address: Address::Unix(path.into()) });
+        }
         let uri: Uri = url.parse().map_err(|_| format!("{url:?} is not a URL"))?;
         match (uri.scheme_str(), uri.authority()) {
             (Some("http"), Some(authority)) => Ok(Self {
                 host: authority.to_string(),
-                address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
+                address: Address::Tcp(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80))),
             }),
-            (Some("https"), _) => Err("https is not there yet: use http on a trusted network".into()),
+            (Some("https"), _) => Err("commands speak no TLS: run them on the node's machine, without --api".into()),
             _ => Err(format!("{url:?}: expected http://host:port")),
         }
     }
@@ -128,18 +142,33 @@ impl Remote {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
-        let stream = TcpStream::connect(&self.address).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
+        let mut sender = match &self.address {
+            Address::Tcp(address) => opened(TcpStream::connect(address).await?).await?,
+            Address::Unix(path) => opened(UnixStream::connect(path).await?).await?,
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, &self.host)
             .header(header::USER_AGENT, concat!("honeygraph/", env!("CARGO_PKG_VERSION")))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))?;
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match std::env::var("HONEYGRAPH_API_KEY") {
+            Ok(key) if !key.is_empty() => request.header("x-api-key", key),
+            _ => request,
+        };
+        let request = request.body(Full::new(Bytes::from(body.map(Value::to_string).unwrap_or_default())))?;
         Ok(sender.send_request(request).await?)
     }
+}
+
+/// A connection that carries requests.
+async fn opened<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// What a node answered, byte for byte: numbers and strings of the state do not all survive another parser.
@@ -216,9 +245,9 @@ mod tests {
     #[test]
     fn only_plain_http_addresses_are_taken() {
         let remote = Remote::at("http://127.0.0.1:3030").unwrap();
-        assert_eq!((remote.host.as_str(), remote.address.as_str()), ("127.0.0.1:3030", "127.0.0.1:3030"));
-        assert_eq!(Remote::at("http://node/").unwrap().address, "node:80");
-        assert_eq!(Remote::at("http://[::1]:3030").unwrap().address, "[::1]:3030");
+        assert_eq!((remote.host.as_str(), remote.address), ("127.0.0.1:3030", Address::Tcp("127.0.0.1:3030".into())));
+        assert_eq!(Remote::at("http://node/").unwrap().address, Address::Tcp("node:80".into()));
+        assert_eq!(Remote::at("http://[::1]:3030").unwrap().address, Address::Tcp("[::1]:3030".into()));
         for wrong in ["127.0.0.1:3030", "https://node", "ws://node", "", "http://"] {
             assert!(Remote::at(wrong).is_err(), "{wrong}");
         }

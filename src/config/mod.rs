@@ -5,6 +5,7 @@
 //! *Always holds:* a [`Config`] that exists is sound: every value was checked, every network is in its catalog, and
 //! each value knows its origin. A key that we do not know is an error, with the nearest one that we do.
 
+mod access;
 mod read;
 pub mod settings;
 mod swarm;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::{AccessConfig, AdminListen};
 pub use read::{ConfigError, Sources};
 pub use swarm::SwarmConfig;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub fork: ForkLimits,
     /// The swarm.
     pub swarm: SwarmConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
     /// Networks and tokens.
     pub catalog: Arc<Catalog>,
     /// Each setting with its value and where it came from, in the order of [`settings::SETTINGS`].

@@ -2,6 +2,7 @@
 
 use super::settings::{Carries, IDLE, Idle, SETTINGS, Setting};
 use super::{Config, ForkLimits, Origin, Shown, Target};
+use crate::access::grant::{AccountFile, RollError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::logging::Format;
 use crate::retention::keeper::{EVERY, Orders};
@@ -17,7 +18,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Names that begin like ours and are not: honeycomb's own, the tests', and the ones an orchestrator makes for a
 /// service that is called `honeygraph`.
-const FOREIGN: &[&str] = &["HONEYGRAPH_URL", "HONEYGRAPH_WS_URL", "HONEYGRAPH_API", "HONEYGRAPH_CONFIG"];
+const FOREIGN: &[&str] =
+    &["HONEYGRAPH_URL", "HONEYGRAPH_WS_URL", "HONEYGRAPH_API", "HONEYGRAPH_API_KEY", "HONEYGRAPH_CONFIG"];
 const FOREIGN_PREFIXES: &[&str] = &["HONEYGRAPH_TEST_", "HONEYGRAPH_SERVICE_", "HONEYGRAPH_PORT"];
 
 /// The layers above the defaults.
@@ -75,21 +77,23 @@ pub enum ConfigError {
     /// The networks do not fit together.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Something that is not there yet, and that must not be pretended.
-    #[error(
-        "{origin}: authentication of feeds is not there yet, so this node would let anyone feed it. \
-         Unset it, and keep the feed port away from strangers"
-    )]
-    NoAuthentication {
-        /// Where it was asked for.
-        origin: Origin,
+    /// The accounts cannot be used.
+    #[error(transparent)]
+    Accounts(#[from] RollError),
+    /// An account is to feed a network that is not there.
+    #[error("account {account}: network {network} is not configured")]
+    AccountNetwork {
+        /// Account.
+        account: String,
+        /// Network.
+        network: String,
     },
 }
 
 impl Sources {
     /// Reads all layers, checks every value, and makes the configuration.
     pub fn read(self) -> Result<Config, ConfigError> {
-        let (file, networks) = match &self.file {
+        let (file, networks, accounts) = match &self.file {
             Some(path) => read_file(path)?,
             None => Default::default(),
         };
@@ -101,12 +105,12 @@ impl Sources {
             origins.push(shown);
         }
         let notes = self.notes();
-        typed(origins, Catalog::new(&networks)?, notes)
+        typed(origins, Catalog::new(&networks)?, &accounts, notes)
     }
 
     /// Reads only what a command needs that is no node.
     pub fn target(&self) -> Result<Target, ConfigError> {
-        let file = self.file.as_deref().map(read_file).transpose()?.map(|(file, _)| file).unwrap_or_default();
+        let file = self.file.as_deref().map(read_file).transpose()?.map(|(file, ..)| file).unwrap_or_default();
         let origin = || Origin::File(self.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default());
         let value = |key| {
             let setting = super::settings::by_key(key).expect("a setting of the table");
@@ -176,7 +180,7 @@ fn with_port(listen: &str, port: &str) -> Option<String> {
     Some(SocketAddr::new(address.ip(), port.parse().ok()?).to_string())
 }
 
-type FileLayer = (BTreeMap<String, String>, BTreeMap<String, NetworkFile>);
+type FileLayer = (BTreeMap<String, String>, BTreeMap<String, NetworkFile>, BTreeMap<String, AccountFile>);
 
 fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
     let unread = |source| ConfigError::File { path: path.to_owned(), source };
@@ -191,6 +195,10 @@ fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
         Some(value) => value.try_into().map_err(|e: toml::de::Error| wrong(format!("networks: {}", e.message())))?,
         None => BTreeMap::new(),
     };
+    let accounts = match table.remove("accounts") {
+        Some(value) => value.try_into().map_err(|e: toml::de::Error| wrong(format!("accounts: {}", e.message())))?,
+        None => BTreeMap::new(),
+    };
     let mut values = BTreeMap::new();
     flatten("", table, &mut values);
     for key in values.keys() {
@@ -198,7 +206,7 @@ fn read_file(path: &std::path::Path) -> Result<FileLayer, ConfigError> {
             return Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone(), nearest: nearest(key) });
         }
     }
-    Ok((values, networks))
+    Ok((values, networks, accounts))
 }
 
 fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, String>) {
@@ -238,7 +246,7 @@ fn edits(a: &str, b: &str) -> usize {
 pub(super) struct Resolved(Vec<Shown>);
 
 impl Resolved {
-    fn shown(&self, key: &str) -> &Shown {
+    pub(super) fn shown(&self, key: &str) -> &Shown {
         self.0.iter().find(|shown| shown.key == key).expect("every setting was resolved")
     }
 
@@ -252,16 +260,17 @@ impl Resolved {
 }
 
 /// Values that were checked one by one become the typed configuration.
-fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Config, ConfigError> {
+fn typed(
+    origins: Vec<Shown>,
+    catalog: Catalog,
+    accounts: &BTreeMap<String, AccountFile>,
+    notes: Vec<String>,
+) -> Result<Config, ConfigError> {
     let resolved = Resolved(origins);
     let shown = |key| resolved.shown(key);
     let text = |key| resolved.text(key);
     let count = |key| resolved.count(key);
     let listen = |key: &str| resolved.text(key).parse::<SocketAddr>().expect("checked as an address");
-    let auth = shown("feed.require_hive_auth");
-    if auth.value == "true" {
-        return Err(ConfigError::NoAuthentication { origin: auth.origin.clone() });
-    }
     let network = shown("network");
     if catalog.get(&network.value).is_none() {
         let names: Vec<&str> = catalog.networks().map(|n| n.name.as_str()).collect();
@@ -293,6 +302,7 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
             operation_buffer: count("fork.operation_buffer") as usize,
         },
         swarm: super::swarm::read(&resolved),
+        access: super::access::read(&resolved, accounts, &catalog)?,
         catalog: Arc::new(catalog),
         notes,
         origins: resolved.0,
@@ -302,6 +312,7 @@ fn typed(origins: Vec<Shown>, catalog: Catalog, notes: Vec<String>) -> Result<Co
 #[cfg(test)]
 mod tests {
     use super::*;
+    use honeygraph_protocols::auth::Account;
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -400,7 +411,13 @@ mod tests {
             ("HONEYGRAPH_NETWORK", "moon_", "one of dlux_, spkccT_, spkcc_"),
             ("NODE_ID", "two\nlines", "printable text"),
             ("REQUIRE_HIVE_AUTH", "yes", "true or false"),
-            ("REQUIRE_HIVE_AUTH", "true", "not there yet"),
+            ("AUTHORIZED_HONEYCOMB_NODES", "no account", "accounts of Hive"),
+            ("HONEYGRAPH_TRUSTED_PROXIES", "10.0.0.0/99", "ranges"),
+            ("CORS_ORIGIN", "*", "origins"),
+            ("HONEYGRAPH_HOSTS", "http://node", "names of hosts"),
+            ("HONEYGRAPH_ADMIN_LISTEN", "0.0.0.0:3031", "a loopback address"),
+            ("HONEYGRAPH_TLS_CERT_FILE", "/x.pem", "both of"),
+            ("HONEYGRAPH_TLS_CIPHER_SUITES", "TLS_NULL", "not known"),
         ] {
             let error = Sources { env: env(&[(name, value)]), ..Sources::default() }.read().unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains(name), "{name}={value}: {error}");
@@ -441,6 +458,21 @@ mod tests {
             let error = Sources { env: env(&[(name, wrong)]), ..Sources::default() }.read().unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn accounts_stand_in_the_file_and_in_the_environment() {
+        let (_folder, file) = with_file("[accounts.bob]\nnetworks = [\"dlux_\"]\naddresses = [\"10.0.0.7\"]");
+        let set = env(&[("REQUIRE_HIVE_AUTH", "true"), ("AUTHORIZED_HONEYCOMB_NODES", "Alice, carol")]);
+        let access = Sources { env: set, ..file }.read().unwrap().access;
+        assert!(access.require && access.roll.names_some());
+        for name in ["alice", "bob", "carol"] {
+            assert!(access.roll.feeds(&Account::new(name).unwrap()).is_some(), "{name}");
+        }
+        let (_folder, file) = with_file("[accounts.bob]\nnetworks = [\"nope_\"]");
+        assert!(file.read().unwrap_err().to_string().contains("nope_ is not configured"));
+        let (_folder, file) = with_file("[accounts.bob]\nnetwork = [\"dlux_\"]");
+        assert!(file.read().unwrap_err().to_string().contains("accounts"));
     }
 
     #[test]

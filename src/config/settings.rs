@@ -2,6 +2,8 @@
 //!
 //! The table is the only list: the reader, `honeygraph config` and `docs/operations.md` (a test compares) follow it.
 
+use crate::access::address::range;
+use crate::access::grant::MAX_ACCOUNTS;
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_protocols::swarm::names::AccountName;
@@ -42,6 +44,16 @@ pub enum Kind {
     Accounts(usize),
     /// Text of at most this many bytes, printable; empty is "not set".
     Text(usize),
+    /// Addresses and ranges, separated by commas.
+    Ranges,
+    /// Names of hosts, separated by commas.
+    Hosts,
+    /// Names of TLS cipher suites, separated by commas.
+    Suites,
+    /// `ip:port`, or `unix:` and a path; empty is "not set".
+    AdminListen,
+    /// Origins of web pages, `https://host[:port]`, separated by commas.
+    Origins,
 }
 
 /// How an environment variable carries a value.
@@ -71,6 +83,9 @@ pub struct Setting {
 }
 
 use Carries::{Port, Whole};
+
+/// Most requests a minute that a limit may allow: 100,000 a second, which nobody reaches.
+const MAX_RATE: u64 = 6_000_000;
 
 /// All settings, in the order in which `config` prints them.
 pub const SETTINGS: &[Setting] = &[
@@ -259,14 +274,6 @@ pub const SETTINGS: &[Setting] = &[
         about: "accounts whose votes count, separated by commas; none: the runners in the state at the newest confirmed checkpoint",
     },
     Setting {
-        key: "swarm.account_keys",
-        flag: "swarm-account-keys",
-        env: &[("HONEYGRAPH_ACCOUNT_KEYS", Whole)],
-        default: "",
-        kind: Kind::Text(1_024),
-        about: "file with keys of accounts, `{\"account\":{\"active\":[\"STM…\"]}}`, beside those in the state (`authorities`)",
-    },
-    Setting {
         key: "swarm.consensus_required",
         flag: "swarm-consensus-required",
         env: &[("HONEYGRAPH_CONSENSUS_REQUIRED", Whole)],
@@ -344,7 +351,143 @@ pub const SETTINGS: &[Setting] = &[
         env: &[("REQUIRE_HIVE_AUTH", Whole)],
         default: "false",
         kind: Kind::Flag,
-        about: "true is refused: authentication of feeds is planned, and a node must not pretend to check",
+        about: "feeds have to prove a Hive account (or bring a key, or come from an account's address) before anything else",
+    },
+    Setting {
+        key: "feed.authorized_accounts",
+        flag: "feed-authorized-accounts",
+        env: &[("AUTHORIZED_HONEYCOMB_NODES", Whole)],
+        default: "",
+        kind: Kind::Accounts(MAX_ACCOUNTS),
+        about: "accounts that may feed, with commas, beside those of `[accounts]`; with neither, every account of Hive may",
+    },
+    Setting {
+        key: "access.account_keys",
+        flag: "access-account-keys",
+        env: &[("HONEYGRAPH_ACCOUNT_KEYS", Whole)],
+        default: "",
+        kind: Kind::Text(4096),
+        about: "file with keys of accounts, `{\"account\":{\"active\":[\"STM…\"]}}`: feeds' and callers' are then not asked for at Hive, voters' count beside those in the state (`authorities`)",
+    },
+    Setting {
+        key: "access.hive_api",
+        flag: "access-hive-api",
+        env: &[("HONEYGRAPH_HIVE_API", Whole)],
+        default: "https://api.hive.blog,https://api.deathwing.me,https://hive-api.arcange.eu",
+        kind: Kind::Urls(8),
+        about: "nodes of Hive that are asked for accounts' keys, tried in this order",
+    },
+    Setting {
+        key: "access.trusted_proxies",
+        flag: "access-trusted-proxies",
+        env: &[("HONEYGRAPH_TRUSTED_PROXIES", Whole)],
+        default: "",
+        kind: Kind::Ranges,
+        about: "addresses and ranges, with commas, whose `X-Forwarded-For` is believed",
+    },
+    Setting {
+        key: "access.origins",
+        flag: "access-origins",
+        env: &[("CORS_ORIGIN", Whole)],
+        default: "",
+        kind: Kind::Origins,
+        about: "web pages whose scripts may call, https://host, with commas; without it no page may read or feed",
+    },
+    Setting {
+        key: "access.hosts",
+        flag: "access-hosts",
+        env: &[("HONEYGRAPH_HOSTS", Whole)],
+        default: "",
+        kind: Kind::Hosts,
+        about: "names under which the API is called, with commas; with some, it answers under no other (addresses and localhost apart)",
+    },
+    Setting {
+        key: "access.private_reads",
+        flag: "access-private-reads",
+        env: &[("HONEYGRAPH_PRIVATE_READS", Whole)],
+        default: "false",
+        kind: Kind::Flag,
+        about: "only who has the scope read may read",
+    },
+    Setting {
+        key: "access.admin_listen",
+        flag: "access-admin-listen",
+        env: &[("HONEYGRAPH_ADMIN_LISTEN", Whole)],
+        default: "",
+        kind: Kind::AdminListen,
+        about: "a listener of its own for orders without a key, 127.0.0.1:port or unix:PATH; then the other ports take none",
+    },
+    Setting {
+        key: "limits.per_address",
+        flag: "limits-per-address",
+        env: &[("HONEYGRAPH_LIMITS_PER_ADDRESS", Whole)],
+        default: "6000",
+        kind: Kind::Count(0, MAX_RATE),
+        about: "requests a minute of one address that is not this machine's own; 0 is no limit, here and below",
+    },
+    Setting {
+        key: "limits.per_key",
+        flag: "limits-per-key",
+        env: &[("HONEYGRAPH_LIMITS_PER_KEY", Whole)],
+        default: "60000",
+        kind: Kind::Count(0, MAX_RATE),
+        about: "requests a minute of one key, or of one account that signs",
+    },
+    Setting {
+        key: "limits.per_network",
+        flag: "limits-per-network",
+        env: &[("HONEYGRAPH_LIMITS_PER_NETWORK", Whole)],
+        default: "0",
+        kind: Kind::Count(0, MAX_RATE),
+        about: "requests a minute to one network",
+    },
+    Setting {
+        key: "limits.per_token",
+        flag: "limits-per-token",
+        env: &[("HONEYGRAPH_LIMITS_PER_TOKEN", Whole)],
+        default: "0",
+        kind: Kind::Count(0, MAX_RATE),
+        about: "requests a minute to one token",
+    },
+    Setting {
+        key: "limits.per_endpoint",
+        flag: "limits-per-endpoint",
+        env: &[("HONEYGRAPH_LIMITS_PER_ENDPOINT", Whole)],
+        default: "0",
+        kind: Kind::Count(0, MAX_RATE),
+        about: "requests a minute to one endpoint",
+    },
+    Setting {
+        key: "tls.cert_file",
+        flag: "tls-cert-file",
+        env: &[("HONEYGRAPH_TLS_CERT_FILE", Whole)],
+        default: "",
+        kind: Kind::Text(4096),
+        about: "PEM file with the certificate and what stands between it and its root; with it both ports speak TLS only",
+    },
+    Setting {
+        key: "tls.key_file",
+        flag: "tls-key-file",
+        env: &[("HONEYGRAPH_TLS_KEY_FILE", Whole)],
+        default: "",
+        kind: Kind::Text(4096),
+        about: "PEM file with the certificate's key; new files are used without a restart",
+    },
+    Setting {
+        key: "tls.min_version",
+        flag: "tls-min-version",
+        env: &[("HONEYGRAPH_TLS_MIN_VERSION", Whole)],
+        default: "1.2",
+        kind: Kind::Word(&["1.2", "1.3"]),
+        about: "oldest version of TLS",
+    },
+    Setting {
+        key: "tls.cipher_suites",
+        flag: "tls-cipher-suites",
+        env: &[("HONEYGRAPH_TLS_CIPHER_SUITES", Whole)],
+        default: "",
+        kind: Kind::Suites,
+        about: "suites of TLS 1.2, with commas; without it all that are sound (those of 1.3 are)",
     },
     Setting {
         key: "fork.max_per_block",
@@ -384,7 +527,6 @@ pub enum Idle {
 /// Variables that an operator may have set for the old program, or for what is planned. Setting one is noted at the
 /// start, never silently ignored.
 pub const IDLE: &[(&str, Idle)] = &[
-    ("AUTHORIZED_HONEYCOMB_NODES", Idle::Planned("authentication")),
     ("DGRAPH_MODE", Idle::Planned("Dgraph")),
     ("DGRAPH_ALPHA_URL", Idle::Planned("Dgraph")),
     ("ZFS_DATASET", Idle::Planned("snapshots")),
@@ -434,7 +576,7 @@ impl Setting {
                     Err(format!("up to {most} addresses http(s)://host, separated by commas"))
                 }
             }
-            Kind::Accounts(most) => each(text, most, |text| match AccountName::new(text) {
+            Kind::Accounts(most) => each(text, most, |text| match AccountName::new(&text.to_ascii_lowercase()) {
                 Some(_) => Ok(()),
                 None => Err("accounts of Hive, such as alice, separated by commas".into()),
             }),
@@ -446,6 +588,29 @@ impl Setting {
             }),
             Kind::Text(max) if text.len() <= max && !text.chars().any(char::is_control) => Ok(()),
             Kind::Text(max) => Err(format!("printable text of at most {max} bytes")),
+            Kind::Ranges if super::urls(text).all(|net| range(net).is_some()) => Ok(()),
+            Kind::Ranges => Err("addresses or ranges such as 10.0.0.0/8, separated by commas".into()),
+            Kind::Hosts if super::urls(text).all(is_host) => Ok(()),
+            Kind::Hosts => Err("names of hosts such as node.example, without a port, separated by commas".into()),
+            Kind::Suites => crate::web::tls::check_suites(super::urls(text)),
+            Kind::AdminListen => match text.parse::<SocketAddr>() {
+                Ok(at) if at.ip().is_loopback() => Ok(()),
+                _ if text.is_empty() || text.strip_prefix("unix:").is_some_and(|path| !path.is_empty()) => Ok(()),
+                _ => Err("a loopback address such as 127.0.0.1:3031, or unix:PATH".into()),
+            },
+            Kind::Origins if super::urls(text).all(is_origin) => Ok(()),
+            Kind::Origins => Err("origins such as https://app.example, without a path, separated by commas".into()),
         }
     }
+}
+
+/// What a browser writes in `Origin`: a scheme and a host, and a port unless it is the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let (name, port) = host.map(|host| host.rsplit_once(':').unwrap_or((host, "1"))).unwrap_or_default();
+    is_host(name) && port.parse::<u16>().is_ok()
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }

@@ -24,7 +24,7 @@ pub struct SwarmConfig {
     pub trusted: Vec<PeerId>,
     /// Accounts whose votes count; empty: the runners of the state.
     pub electorate: BTreeSet<AccountName>,
-    /// File with keys of accounts.
+    /// File with keys of accounts (`access.account_keys`).
     pub account_keys: Option<PathBuf>,
     /// Accounts it takes, and accounts that may say otherwise.
     pub consensus: (usize, usize),
@@ -66,8 +66,8 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
         announce: addresses("swarm.announce"),
         sources,
         trusted: peers("swarm.trusted"),
-        electorate: parts("swarm.electorate").filter_map(AccountName::new).collect(),
-        account_keys: Some(text("swarm.account_keys")).filter(|file| !file.is_empty()).map(PathBuf::from),
+        electorate: parts("swarm.electorate").filter_map(|name| AccountName::new(&name.to_ascii_lowercase())).collect(),
+        account_keys: Some(text("access.account_keys")).filter(|file| !file.is_empty()).map(PathBuf::from),
         consensus: (count("swarm.consensus_required"), count("swarm.consensus_tolerance")),
         interval: Duration::from_millis(resolved.count("swarm.interval_ms")),
         reachable: match text("swarm.reachable") {

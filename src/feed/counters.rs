@@ -26,6 +26,18 @@ counters! {
     closed,
     /// Sockets turned away because there were too many.
     turned_away,
+    /// Sockets that had to prove who they are.
+    strangers,
+    /// Strangers that did.
+    proven,
+    /// Strangers that left, or were sent away, without.
+    unproven,
+    /// `auth_failed` replies.
+    auth_failed,
+    /// Requests refused because of their key, or because a page sent them.
+    refused,
+    /// Sockets closed because their account may not do what they tried.
+    not_allowed,
     /// Messages received.
     messages,
     /// Bytes of messages received.

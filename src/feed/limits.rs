@@ -2,6 +2,7 @@
 //!
 //! *Always holds:* every figure has a reason and a bound; tests use smaller ones.
 
+use crate::access::dialogue::PATIENCE;
 use std::time::Duration;
 
 /// What a session allows its peer.
@@ -23,6 +24,8 @@ pub struct Limits {
     pub replies: usize,
     /// How long a large frame may take, beside a second for each MiB: others may wait for its room.
     pub frame: Duration,
+    /// How long a stranger may take to prove who it is.
+    pub prove: Duration,
     /// How long a session that leaves its network waits for the last replies.
     pub leave: Duration,
     /// How long a closed socket may take to read the reason.
@@ -40,6 +43,7 @@ impl Default for Limits {
             replies: 64 << 20,
             frame: Duration::from_secs(10),
             ping: Duration::from_secs(30),
+            prove: PATIENCE,
             leave: Duration::from_secs(5),
             linger: Duration::from_secs(2),
         }

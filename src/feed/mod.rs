@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod counters;
+mod gate;
 mod inlet;
 pub mod limits;
 mod link;

@@ -15,6 +15,8 @@ use super::networks::{Networks, Port, shown};
 use super::outgoing::Outgoing;
 use super::recording::{Happened, Opened};
 use super::wire::{Turn, Wire};
+use crate::access::grant::NotAllowed;
+use crate::access::{Access, Admitted};
 use honeygraph_protocols::honeycomb::{CheckpointForm, Frame, Parser};
 use honeygraph_protocols::reply;
 use std::collections::VecDeque;
@@ -67,6 +69,13 @@ pub struct Visitor {
     pub opening: Opened,
 }
 
+impl Visitor {
+    /// What it is told as `nodeId`: this node, on this connection.
+    pub(super) fn node_id(&self) -> String {
+        format!("feed-{}", self.feed.0)
+    }
+}
+
 /// What all sessions share.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -78,6 +87,8 @@ pub struct Surroundings {
     pub limits: Limits,
     /// What all of them may hold.
     pub budget: Arc<Budget>,
+    /// Who may feed.
+    pub access: Arc<Access>,
     /// The node is stopping.
     pub stop: CancellationToken,
 }
@@ -104,6 +115,7 @@ enum Next {
 pub struct Session<S> {
     wire: Wire<S>,
     visitor: Visitor,
+    admitted: Admitted,
     around: Surroundings,
     parser: Parser,
     info: FeedInfo,
@@ -127,15 +139,15 @@ pub struct Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A session on an upgraded socket.
-    pub fn new(io: S, visitor: Visitor, around: Surroundings) -> Self {
-        let wire = Wire::new(io, Arc::clone(&around.budget), around.limits.before_identify);
+    /// A session on an upgraded socket, of whom the door has let in.
+    pub(super) fn new(wire: Wire<S>, visitor: Visitor, admitted: Admitted, around: Surroundings) -> Self {
         let waiting = Waiting::new(Arc::clone(&around.budget));
         let parser = Parser::new(visitor.dialect == Dialect::Ws);
         let info = FeedInfo { remote: visitor.remote.clone(), token: DEFAULT_TOKEN.into(), ..FeedInfo::default() };
         Self {
             wire,
             visitor,
+            admitted,
             around,
             parser,
             info,
@@ -157,11 +169,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Runs it to its end.
     pub async fn run(mut self, now_ms: u64) {
         add(&self.around.counters.sockets, 1);
-        let node = format!("feed-{}", self.visitor.feed.0);
-        let greeting = match self.visitor.dialect {
+        let node = self.visitor.node_id();
+        let mut greeting = match self.visitor.dialect {
             Dialect::Fork => reply::welcome(&node, now_ms),
             Dialect::Ws => reply::connected(&node, now_ms),
         };
+        if let Some(account) = &self.admitted.account {
+            greeting = reply::with_account(greeting, account.as_str());
+        }
         self.say(greeting);
         let end = self.listen().await;
         tracing::info!(remote = %self.info.remote, ?end, "feed closed");
@@ -299,6 +314,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Frame::Ops(ops) => {
                 add(&self.around.counters.items, ops.items.len() as u64);
+                if let Err(not_allowed) = self.admitted.grant.sends(&ops) {
+                    return self.send_away(&not_allowed);
+                }
                 if let Some(port) = self.port() {
                     self.outgoing.push_ops(port, self.visitor.feed, ops, room);
                 }
@@ -329,6 +347,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             add(&self.around.counters.misnamed, 1);
             self.complain(&complaint);
         }
+        if let Err(not_allowed) = self.admitted.grant.feeds(resolved.network, &self.info.token) {
+            return self.send_away(&not_allowed);
+        }
         match &self.link {
             Some(link) if link.network == resolved.network => {}
             Some(_) => self.leave(Next::Network(resolved.network.into())),
@@ -346,7 +367,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let message = ToCore::Open { feed: self.visitor.feed, info: self.info.clone(), outbox };
         self.outgoing.push(port, message, 0);
         (self.link, self.recorded) = (Some(link), 0);
-        tracing::info!(network, remote = %self.info.remote, token = %self.info.token, "feed opened");
+        let account = self.admitted.account.as_ref().map_or("", |account| account.as_str());
+        tracing::info!(network, remote = %self.info.remote, account, token = %self.info.token, "feed opened");
     }
 
     /// Says goodbye to the network; goes on when its last replies have been said.
@@ -364,6 +386,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.leaving = Some((next, Instant::now() + self.around.limits.leave));
     }
 
+    /// Ends the session of an account that may not do what it tried: an honest one would only try again.
+    fn send_away(&mut self, why: &NotAllowed) {
+        add(&self.around.counters.not_allowed, 1);
+        tracing::warn!(account = ?self.admitted.account, %why, "a feed was sent away");
+        self.complain(&why.to_string());
+        // What came behind it may be the marker that would close a batch which lacks it.
+        self.inbox.clear();
+        self.leave(Next::Away(1008, "not allowed"));
+    }
+
     /// Gives the cores what they have room for at once.
     fn hand_over(&mut self) {
         if self.outgoing.hand_over() {
@@ -379,7 +411,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 add(&self.around.counters.misnamed, 1);
                 self.complain(&complaint);
             }
-            self.join(resolved.network);
+            match self.admitted.grant.feeds(resolved.network, &self.info.token) {
+                Ok(()) => self.join(resolved.network),
+                Err(not_allowed) => self.send_away(&not_allowed),
+            }
         }
         self.link.as_ref().map(|link| Arc::clone(&link.port))
     }

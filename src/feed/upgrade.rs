@@ -3,18 +3,23 @@
 //! *Always holds:* at most [`MAX_SOCKETS`] sessions run; one too many is told so and closed.
 
 use super::counters::{Counters, add};
+use super::gate;
 use super::message::FeedId;
 use super::recording::Opened;
 use super::session::{Dialect, Session, Surroundings, Visitor};
 use super::wire::Wire;
+use crate::access::address::Address;
+use crate::access::crowd::Crowd;
+use crate::access::keys::Presented;
+use crate::access::{Admitted, Knock};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,6 +32,10 @@ use tracing::Instrument;
 /// Feeds at a time. A network has a handful; the rest is room for idle sockets, each at the cost of its buffers.
 pub const MAX_SOCKETS: usize = 4096;
 
+/// Strangers at a time, in all and of one address: sockets of those who have proven nothing must not take the room of those
+/// who have. One too many is told to come back.
+const STRANGERS: (usize, usize) = (1024, 32);
+
 /// How long a request may take to become a WebSocket once we agreed.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,6 +47,7 @@ const MAX_PLACE: usize = 64;
 pub struct Feeds {
     around: Surroundings,
     sockets: Arc<Semaphore>,
+    strangers: Arc<Crowd>,
     next: AtomicU64,
     tasks: TaskTracker,
 }
@@ -46,7 +56,8 @@ impl Feeds {
     /// Feeds into these networks.
     pub fn new(around: Surroundings) -> Arc<Self> {
         let sockets = Arc::new(Semaphore::new(MAX_SOCKETS));
-        Arc::new(Self { around, sockets, next: AtomicU64::new(1), tasks: TaskTracker::new() })
+        let strangers = Crowd::new(STRANGERS.0, STRANGERS.1);
+        Arc::new(Self { around, sockets, strangers, next: AtomicU64::new(1), tasks: TaskTracker::new() })
     }
 
     /// Sockets that are open.
@@ -96,27 +107,75 @@ impl Feeds {
             Err(refusal) => return refusal.into_response(),
         };
         let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        // Without an address (no socket of ours) it is nobody's.
+        let ip = remote.map_or(IpAddr::from([0, 0, 0, 0]), |remote| remote.ip());
+        let from = Address::of(ip, request.headers(), &self.around.access.proxies);
+        let knock = match self.knock(&request, &from) {
+            Knock::Refused(why) => {
+                add(&self.around.counters.refused, 1);
+                return refused(why);
+            }
+            Knock::Enter(admitted) => Some(admitted),
+            Knock::Prove => None,
+        };
         let feed = FeedId(self.next.fetch_add(1, Relaxed));
         let remote = remote.map_or_else(String::new, |remote| remote.to_string());
         let visitor = Visitor { feed, remote, dialect, places: places(&request), opening: opening(&request) };
         let upgrade = hyper::upgrade::on(&mut request);
         let span = tracing::info_span!(parent: None, "feed", id = feed.0);
-        self.tasks.spawn(Arc::clone(self).serve(upgrade, visitor).instrument(span));
+        self.tasks.spawn(Arc::clone(self).serve(upgrade, visitor, knock, from).instrument(span));
         response
     }
 
-    async fn serve(self: Arc<Self>, upgrade: OnUpgrade, visitor: Visitor) {
+    /// Whether it may come in, or even ask to.
+    fn knock(&self, request: &Request, from: &Address) -> Knock {
+        let access = &self.around.access;
+        let origin = request.headers().get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+        if !access.origin_allowed(origin) {
+            return Knock::Refused("scripts of this page may not feed");
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        access.knock(from, Presented::of(request.headers()).as_ref(), now.as_millis() as u64)
+    }
+
+    async fn serve(self: Arc<Self>, upgrade: OnUpgrade, visitor: Visitor, admitted: Option<Admitted>, from: Address) {
         let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await else { return };
         let io = TokioIo::new(upgraded);
         let limits = self.around.limits;
+        let mut wire = Wire::new(io, Arc::clone(&self.around.budget), limits.before_identify);
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let admitted = match admitted {
+            Some(admitted) => admitted,
+            None => match self.prove(&mut wire, &visitor, &from, now_ms).await {
+                Ok(admitted) => admitted,
+                Err(sent) => {
+                    if let Some((code, reason)) = sent {
+                        wire.say_close(code, reason);
+                    }
+                    return wire.finish(limits.linger).await;
+                }
+            },
+        };
         let Ok(_socket) = Arc::clone(&self.sockets).try_acquire_owned() else {
             add(&self.around.counters.turned_away, 1);
-            let mut wire = Wire::new(io, Arc::clone(&self.around.budget), limits.before_identify);
             wire.say_close(1013, "too many feeds, try again later");
             return wire.finish(limits.linger).await;
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Session::new(io, visitor, self.around.clone()).run(now.as_millis() as u64).await;
+        Session::new(wire, visitor, admitted, self.around.clone()).run(now_ms).await;
+    }
+
+    async fn prove(
+        &self,
+        wire: &mut Wire<TokioIo<Upgraded>>,
+        visitor: &Visitor,
+        from: &Address,
+        now_ms: u64,
+    ) -> Result<Admitted, Option<gate::Sent>> {
+        let Some(_place) = self.strangers.enter(from.ip) else {
+            add(&self.around.counters.turned_away, 1);
+            return Err(Some((1013, "too many feeds that have not proven who they are, try again later")));
+        };
+        gate::prove(wire, &self.around, &visitor.node_id(), now_ms).await
     }
 }
 
@@ -126,6 +185,11 @@ async fn upgrade_fork(State(feeds): State<Arc<Feeds>>, request: Request) -> Resp
 
 async fn upgrade_ws(State(feeds): State<Arc<Feeds>>, request: Request) -> Response {
     feeds.accept(request, Dialect::Ws)
+}
+
+fn refused(why: &str) -> Response {
+    let body = format!(r#"{{"error":"{why}","code":"forbidden"}}"#);
+    (StatusCode::FORBIDDEN, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// The answer to a request that becomes a WebSocket, or the one that refuses it.

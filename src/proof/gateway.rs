@@ -3,6 +3,7 @@
 //! *Always holds:* a gateway is believed nothing: what it sends is bounded in size and time while it comes, and counts
 //! only when its own CID is the one that was asked for; the next gateway is asked whatever the one before did.
 
+use crate::access::outbound::guarded;
 use honeygraph_protocols::document::CidV0;
 use std::time::Duration;
 
@@ -57,12 +58,11 @@ impl Gateways {
 
     /// The same; each may send nothing for so long.
     pub fn with_patience(urls: &[String], stall: Duration) -> Result<Self, GatewayError> {
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(stall)
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS))
-            .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")))
-            .build();
+            .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")));
+        let client = guarded(builder, urls.iter().map(String::as_str), REDIRECTS).build();
         Ok(Self { client: client.map_err(GatewayError::Client)?, urls: urls.to_vec(), stall })
     }
 

@@ -41,7 +41,7 @@ pub async fn fetch(source: &str, gateways: &[String], most: u64) -> Result<Vec<u
         return Ok(Gateways::new(gateways)?.document(source, most).await?);
     }
     if source.contains("://") {
-        return Ok(Gateways::new(gateways)?.url(source, most).await?);
+        return Ok(Gateways::new(&[source.to_owned()])?.url(source, most).await?);
     }
     let io = |error| SourceError::File { path: source.to_owned(), source: error };
     let bytes = std::fs::metadata(source).map_err(io)?.len();

@@ -1,65 +1,20 @@
 //! Orders of an operator: rollback, release, giving a gap up, the log's level.
 //!
-//! *Always holds:* an order is taken only from this machine and only when nothing forwarded it, because a proxy's
-//! address is not its client's.
+//! *Always holds:* an order has a reason and is answered by the core; who may give it has been decided before ([`super::who`]).
 
 use super::answer::{ApiError, json};
 use super::query::{Body, Query};
 use super::{Networked, Web};
 use crate::fork::admin::{Admin, AdminError, Reply};
-use axum::extract::{ConnectInfo, FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Headers by which a proxy says that it speaks for somebody else.
-const FORWARDED: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
-
 /// Longest reason, in bytes: it is journalled.
 pub const MAX_REASON: usize = 1024;
-
-/// Proof that a request comes from this machine.
-#[derive(Debug)]
-pub struct Local;
-
-impl<S: Sync> FromRequestParts<S> for Local {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        if is_local(parts) {
-            return Ok(Self);
-        }
-        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        tracing::warn!(?remote, "an order that is not from this machine was refused");
-        Err(ApiError::forbidden("orders are taken only from this machine, directly"))
-    }
-}
-
-/// Whether a request comes from this machine.
-#[derive(Debug)]
-pub(super) struct Here(pub bool);
-
-impl<S: Sync> FromRequestParts<S> for Here {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(is_local(parts)))
-    }
-}
-
-fn is_local(parts: &Parts) -> bool {
-    let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let here = remote.is_some_and(|remote| remote.0.ip().to_canonical().is_loopback());
-    let forwarded = FORWARDED.iter().any(|name| parts.headers.contains_key(*name));
-    // A page in the operator's browser is on this machine too.
-    let browser = parts.headers.contains_key("origin");
-    here && !forwarded && !browser
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,12 +77,7 @@ pub(super) struct LogLevel {
 }
 
 /// `POST /api/admin/rollback {to, reason, network?, dry_run?}`
-pub(super) async fn rollback(
-    _: Local,
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn rollback(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let order: Rollback = parse(&body)?;
     let (_, network) = web.network(order.network.as_deref())?;
     let to = match order.to {
@@ -149,12 +99,7 @@ pub(super) async fn rollback(
 }
 
 /// `POST /api/admin/release {verdict, reason, network?}`
-pub(super) async fn release(
-    _: Local,
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn release(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let order: Release = parse(&body)?;
     let (_, network) = web.network(order.network.as_deref())?;
     let (verdict, reason) = (order.verdict, checked(order.reason)?);
@@ -164,7 +109,6 @@ pub(super) async fn release(
 
 /// `POST /api/admin/gaps/:id/accept {reason, network?}`
 pub(super) async fn accept_gap(
-    _: Local,
     State(web): State<Arc<Web>>,
     Path(id): Path<String>,
     _: Query,
@@ -179,12 +123,7 @@ pub(super) async fn accept_gap(
 }
 
 /// `POST /api/admin/trust {hash, reason, network?, trusted?}`
-pub(super) async fn trust(
-    _: Local,
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn trust(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let order: Trust = parse(&body)?;
     let (_, network) = web.network(order.network.as_deref())?;
     let (hash, trusted, reason) = (order.hash, order.trusted, checked(order.reason)?);
@@ -194,7 +133,6 @@ pub(super) async fn trust(
 
 /// `POST /api/admin/forks/:id/prune {reason, network?}`
 pub(super) async fn prune(
-    _: Local,
     State(web): State<Arc<Web>>,
     Path(fork): Path<String>,
     _: Query,
@@ -208,12 +146,7 @@ pub(super) async fn prune(
 }
 
 /// `POST /api/admin/log-level {level}`: a directive such as `info` or `honeygraph::feed=debug`.
-pub(super) async fn log_level(
-    _: Local,
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn log_level(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let order: LogLevel = parse(&body)?;
     (web.log_level)(&order.level).map_err(ApiError::bad_request)?;
     tracing::info!(level = %order.level, "log level changed");

@@ -115,6 +115,33 @@ impl ApiError {
         Self::new(StatusCode::NOT_IMPLEMENTED, "sync_not_enabled", "Sync not enabled")
     }
 
+    /// 401: it is not known who asks, or what they say of it does not hold.
+    pub fn unauthorized(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
+    }
+
+    /// 404: Hive has no such account.
+    pub fn unknown_account() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_account", "Account not found on Hive")
+    }
+
+    /// 503: nobody could say what an account's keys are.
+    pub fn keys_unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", "the account's keys cannot be looked up now")
+    }
+
+    /// 421: called by a name that is not ours.
+    pub fn wrong_host() -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", "this node has another name")
+    }
+
+    /// 429: too many requests of one kind.
+    pub fn limited(of: &str, limit: u32, retry_after: u64) -> Self {
+        let text = format!("too many requests of this {of}: {limit} a minute");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "limited", text);
+        error.with("limit", of).with("retry_after", retry_after)
+    }
+
     /// 403: not from here.
     pub fn forbidden(why: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", why)
@@ -174,11 +201,19 @@ impl IntoResponse for ApiError {
         if let Some(tag) = self.tag {
             return tag.on(self.status.into_response());
         }
+        let retry_after = self.more.get("retry_after").and_then(Value::as_u64);
         let mut body = self.more;
         body.insert("error".into(), self.text.into());
         body.insert("code".into(), self.code.into());
         let mut response = json(&body);
         *response.status_mut() = self.status;
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert("ratelimit-remaining", HeaderValue::from(0));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }

@@ -3,7 +3,7 @@
 //! *Always holds:* only from this machine, one at a time; nothing is fetched for an order that would not be fetched without
 //! one: what is missing is what a trusted hash leads to. An order that takes longer than [`PATIENCE`] goes on by itself.
 
-use super::admin::{Local, parse};
+use super::admin::parse;
 use super::answer::{ApiError, json};
 use super::query::{Body, Query, block_number};
 use super::sync::{fetches, gaps_between};
@@ -40,7 +40,6 @@ struct Wanted {
 
 /// `POST /api/sync/sync-gaps {gaps, targetFork?}`
 pub(super) async fn sync_gaps(
-    _: Local,
     State(web): State<Arc<Web>>,
     _: Query,
     Body(body): Body,
@@ -61,7 +60,6 @@ pub(super) async fn sync_gaps(
 
 /// `POST /api/sync/sync-from/:block`
 pub(super) async fn sync_from(
-    _: Local,
     State(web): State<Arc<Web>>,
     Path(number): Path<String>,
     query: Query,

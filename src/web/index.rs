@@ -21,28 +21,50 @@ pub struct Route {
     pub parameters: &'static [&'static str],
     /// What it takes in its body, a JSON object.
     pub body: &'static [&'static str],
+    /// Who may call it.
+    pub who: Callers,
     /// What it answers.
     pub about: &'static str,
 }
 
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Callers {
+    /// Everybody, always.
+    Anyone,
+    /// Everybody, unless reads are private: then who has the scope `read`.
+    Readers,
+    /// Who has the scope `admin`, and the operator's own machine.
+    Operators,
+}
+
 const fn read(path: &'static str, parameters: &'static [&'static str], about: &'static str) -> Route {
-    Route { method: "GET", path, parameters, body: &[], about }
+    Route { method: "GET", path, parameters, body: &[], who: Callers::Readers, about }
+}
+
+const fn open(path: &'static str, about: &'static str) -> Route {
+    Route { method: "GET", path, parameters: &[], body: &[], who: Callers::Anyone, about }
 }
 
 const fn post(path: &'static str, body: &'static [&'static str], about: &'static str) -> Route {
-    Route { method: "POST", path, parameters: &[], body, about }
+    Route { method: "POST", path, parameters: &[], body, who: Callers::Readers, about }
+}
+
+const fn order(path: &'static str, body: &'static [&'static str], about: &'static str) -> Route {
+    Route { method: "POST", path, parameters: &[], body, who: Callers::Operators, about }
 }
 
 const NETWORK: &[&str] = &["network"];
 
 /// All routes, in the order in which they are documented.
 pub const ROUTES: &[Route] = &[
-    read("/", &[], "this list (on the API port; on the feed port / is for WebSockets)"),
-    read("/api", &[], "this list"),
-    read("/api/openapi.json", &[], "this list as an OpenAPI 3.1 document"),
+    open("/", "this list (on the API port; on the feed port / is for WebSockets)"),
+    open("/api", "this list"),
+    open("/api/openapi.json", "this list as an OpenAPI 3.1 document"),
     read("/health", &[], "every component of every network, and what is wrong"),
-    read("/health/live", &[], "the process answers"),
-    read("/health/ready", &[], "503 until the state has caught up after a start"),
+    open("/health/live", "the process answers"),
+    open("/health/ready", "503 until the state has caught up after a start"),
     read("/api/health", NETWORK, "status, block and hash of one network"),
     read("/metrics", &[], "what is counted, for Prometheus"),
     read("/api/status", NETWORK, "head, feeds, forks, gaps, verdicts, events"),
@@ -114,31 +136,41 @@ pub const ROUTES: &[Route] = &[
     read("/api/honeygraph-peers", &[], "the same, in shortest"),
     read("/api/sync/gaps", &["network", "from", "to"], "holes in the stream, by block"),
     post("/api/sync/peers", &["url", "nodeId", "peerId", "version", "capabilities"], "names a peer"),
-    post("/api/sync/discover", &["nodes"], "names several"),
+    order("/api/sync/discover", &["nodes"], "names several"),
     read("/api/sync/blocks", &["network", "from", "to"], "the newest closed blocks, with their hashes"),
     post("/api/sync/verify", &["blockNum", "expectedHash", "network"], "who holds a closed block with this hash"),
     read("/api/sync/consensus/{n}", NETWORK, "the hash of a closed block that most peers hold"),
-    post("/api/sync/sync-gaps", &["gaps", "targetFork", "network"], "fetches what is missing, now"),
+    order("/api/sync/sync-gaps", &["gaps", "targetFork", "network"], "fetches what is missing, now"),
     Route {
         method: "POST",
         path: "/api/sync/sync-from/{n}",
         parameters: NETWORK,
         body: &[],
+        who: Callers::Operators,
         about: "fetches what is missing from a block on, now",
     },
-    post("/api/admin/rollback", &["to", "reason", "network", "dry_run"], "puts the head back"),
-    post("/api/admin/release", &["verdict", "reason", "network"], "lifts a verdict"),
-    post("/api/admin/trust", &["hash", "reason", "network", "trusted"], "vouches for a checkpoint"),
-    post("/api/admin/forks/{id}/prune", &["reason", "network"], "takes the view from a fork"),
-    post("/api/admin/gaps/{id}/accept", &["reason", "network"], "gives a hole up"),
-    post("/api/admin/log-level", &["level"], "changes the level of the log"),
-    read("/api/admin/record", &["network", "seconds", "max_bytes"], "what a network's feeds say, as a recording"),
+    order("/api/admin/rollback", &["to", "reason", "network", "dry_run"], "puts the head back"),
+    order("/api/admin/release", &["verdict", "reason", "network"], "lifts a verdict"),
+    order("/api/admin/trust", &["hash", "reason", "network", "trusted"], "vouches for a checkpoint"),
+    order("/api/admin/forks/{id}/prune", &["reason", "network"], "takes the view from a fork"),
+    order("/api/admin/gaps/{id}/accept", &["reason", "network"], "gives a hole up"),
+    order("/api/admin/log-level", &["level"], "changes the level of the log"),
+    Route {
+        who: Callers::Operators,
+        ..read("/api/admin/record", &["network", "seconds", "max_bytes"], "what a network's feeds say, as a recording")
+    },
 ];
 
 /// What a route takes in its query string; a path that is not listed takes nothing.
 pub(super) fn parameters(path: &str) -> &'static [&'static str] {
     let listed = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
     ROUTES.iter().find(|route| route.path == listed).map_or(&[], |route| route.parameters)
+}
+
+/// Who may call the route with this path. One that is not listed (`/api/` with its slash apart) is read by readers.
+pub(super) fn who(path: &str) -> Callers {
+    let listed = path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path);
+    ROUTES.iter().find(|route| route.path == listed).map_or(Callers::Readers, |route| route.who)
 }
 
 #[derive(Serialize)]

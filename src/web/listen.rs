@@ -1,15 +1,19 @@
 //! A listener: connections in, requests to a router, both bounded.
 //!
-//! *Always holds:* a connection that sends nothing, or too much, costs a bounded buffer for a bounded time; every
-//! request has an id, in its answer (`x-request-id`) and on each of its log lines, and ends within
-//! [`REQUEST_PATIENCE`].
+//! *Always holds:* a connection that sends nothing, or too much, costs a bounded buffer for a bounded time, and one address
+//! cannot take all connections; every request has an id, in its answer (`x-request-id`) and on each of its log lines, and
+//! ends within [`REQUEST_PATIENCE`].
 
 use super::answer::ApiError;
+use super::tls::Tls;
 use super::wait::MAX_WAIT_MS;
+use super::who::Entrance;
+use crate::access::caller::Caller;
+use crate::access::crowd::{Crowd, Place};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -22,15 +26,20 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 /// Connections of one listener, feeds and subscribers included.
 pub const MAX_CONNECTIONS: usize = 16_384;
+
+/// Connections of one address that is not of this machine, on one listener: room for many readers behind one address, and
+/// for many such addresses.
+pub const MAX_OF_ONE: usize = 1024;
 
 /// Requests that are worked on at a time; more are told to come back.
 pub const MAX_REQUESTS: usize = 1024;
@@ -46,6 +55,14 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Most header lines of a request.
 const MAX_HEADERS: usize = 64;
+
+/// What every answer tells a browser: it is data, not a page, and belongs into nobody's frame.
+const SECURITY: [(header::HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 
 /// How long open requests may take to end when the node stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -64,9 +81,47 @@ pub fn raise_open_files() -> Option<u64> {
     }
 }
 
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// TCP with TLS.
+    Tls(TcpListener, Arc<Tls>),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+/// A connection, before its handshake.
+enum Accepted {
+    Tcp(tokio::net::TcpStream, Option<Arc<Tls>>),
+    Unix(tokio::net::UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<(Accepted, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, at)| (Accepted::Tcp(stream, None), at)),
+            Self::Tls(listener, tls) => {
+                listener.accept().await.map(|(stream, at)| (Accepted::Tcp(stream, Some(tls.clone())), at))
+            }
+            // Whoever opened it is on this machine.
+            Self::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| (Accepted::Unix(stream), SocketAddr::from(([127, 0, 0, 1], 0)))),
+        }
+    }
+}
+
 /// Serves `router` on `listener` until `stop`; ends when its connections have.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let (connections, tasks) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+    serve_as(Listener::Tcp(listener), router, Entrance::Public, stop).await;
+}
+
+/// The same for any listener, and whatever entrance it is.
+pub async fn serve_as(listener: Listener, router: Router, entrance: Entrance, stop: CancellationToken) {
+    let (connections, tasks) = (Crowd::of_connections(MAX_CONNECTIONS, MAX_OF_ONE), TaskTracker::new());
     let requests = Arc::new(Requests { running: Semaphore::new(MAX_REQUESTS), next: AtomicU64::new(1) });
     loop {
         let accepted = tokio::select! {
@@ -82,10 +137,10 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             }
         };
         // One too many is dropped without a word: words would cost what is lacking.
-        let Ok(room) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        let Some(room) = connections.enter(remote.ip()) else { continue };
         let (router, requests) = (TowerToHyperService::new(router.clone()), Arc::clone(&requests));
-        let answering = Answering { router, requests, remote, cut: Cut::default() };
-        tasks.spawn(connection(stream, answering, room, stop.clone()));
+        let answering = Answering { router, requests, remote, entrance, tls: false, cut: Cut::default() };
+        tasks.spawn(greet(stream, answering, room, stop.clone()));
     }
     drop(listener);
     tasks.close();
@@ -93,9 +148,26 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     let _ = tokio::time::timeout(STOP_PATIENCE, tasks.wait()).await;
 }
 
-async fn connection(stream: TcpStream, answering: Answering, room: OwnedSemaphorePermit, stop: CancellationToken) {
-    // Acks are small and wanted at once; a socket that cannot be told so still works.
-    let _ = stream.set_nodelay(true);
+async fn greet(stream: Accepted, mut answering: Answering, room: Place, stop: CancellationToken) {
+    match stream {
+        Accepted::Unix(stream) => connection(stream, answering, room, stop).await,
+        Accepted::Tcp(stream, tls) => {
+            // Acks are small and wanted at once; a socket that cannot be told so still works.
+            let _ = stream.set_nodelay(true);
+            let Some(tls) = tls else { return connection(stream, answering, room, stop).await };
+            answering.tls = true;
+            match tls.accept(stream).await {
+                Ok(stream) => connection(stream, answering, room, stop).await,
+                Err(error) => tracing::debug!(%error, remote = %answering.remote, "no TLS handshake"),
+            }
+        }
+    }
+}
+
+async fn connection<S>(stream: S, answering: Answering, room: Place, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let cut = answering.cut.clone();
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -139,6 +211,8 @@ struct Answering {
     router: TowerToHyperService<Router>,
     requests: Arc<Requests>,
     remote: SocketAddr,
+    entrance: Entrance,
+    tls: bool,
     cut: Cut,
 }
 
@@ -157,9 +231,11 @@ impl Service<Request<Incoming>> for Answering {
 
 impl Answering {
     async fn answer(self, request: Request<Incoming>, id: u64) -> Response {
-        let mut request = request.map(Body::new);
+        let (mut request, began) = (request.map(Body::new), Instant::now());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         request.extensions_mut().insert(ConnectInfo(self.remote));
         request.extensions_mut().insert(self.cut.clone());
+        request.extensions_mut().insert(self.entrance);
         let mut response = match self.requests.running.try_acquire() {
             Err(_) => ApiError::busy().into_response(),
             Ok(_running) => match tokio::time::timeout(REQUEST_PATIENCE, self.router.call(request)).await {
@@ -168,8 +244,24 @@ impl Answering {
                 Err(_) => ApiError::timed_out().into_response(),
             },
         };
-        tracing::debug!(status = response.status().as_u16(), remote = %self.remote, "answered");
-        response.headers_mut().insert("x-request-id", HeaderValue::from(id));
+        let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros() as u64);
+        let who =
+            response.extensions_mut().remove::<Caller>().map_or_else(String::new, |caller| caller.who.to_string());
+        // Never the query or a header: a client may have put a secret there.
+        let remote = self.remote;
+        if method == Method::GET || method == Method::HEAD {
+            tracing::debug!(target: "access", %method, path, status, who, %remote, micros, "answered");
+        } else {
+            tracing::info!(target: "access", %method, path, status, who, %remote, micros, "answered");
+        }
+        let headers = response.headers_mut();
+        headers.insert("x-request-id", HeaderValue::from(id));
+        for (name, value) in SECURITY {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if self.tls {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
         response
     }
 }

@@ -4,7 +4,7 @@
 //! mutable, and nothing here is decided here.
 //!
 //! *Always holds:* every answer says from which batch it comes, on which fork, and how complete, verified and final it
-//! is; requests, answers and work are bounded; orders to the node come only from this machine.
+//! is; requests, answers and work are bounded; no route is reached by who may not ([`who`]).
 
 pub mod admin;
 pub mod agree;
@@ -31,8 +31,11 @@ pub mod record;
 pub mod status;
 pub mod stream;
 mod sync;
+pub mod tls;
 pub mod wait;
+pub mod who;
 
+use crate::access::Access;
 use crate::feed::recording::tap::Tap;
 use crate::feed::upgrade::Feeds;
 use crate::fork::admin::Admin;
@@ -44,6 +47,7 @@ use crate::swarm::Swarm;
 use answer::ApiError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -52,6 +56,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// Largest body of a request, in bytes: orders are small.
 const MAX_BODY: usize = 64 * 1024;
@@ -109,6 +114,8 @@ pub struct Web {
     pub label: String,
     /// `OPERATION_BUFFER_SIZE`: newest ops shown with a single fork.
     pub operation_buffer: usize,
+    /// Who may do what.
+    pub access: Arc<Access>,
     /// The feeds of the node.
     pub feeds: Arc<Feeds>,
     /// The swarm, when the node takes part.
@@ -137,6 +144,9 @@ impl Web {
             None => self.only_with_data().unwrap_or(&self.default_network),
         };
         match self.networks.get_key_value(name) {
+            Some((name, _)) if !who::allowed(name) => {
+                Err(ApiError::forbidden(format!("this caller may not touch network {name}")))
+            }
             Some((name, network)) => Ok((name, network)),
             None => Err(ApiError::unknown_network(name, self.names())),
         }
@@ -155,7 +165,8 @@ impl Web {
 
 /// All routes of the API but `/`, which is [`index::root`] where sockets do not have it.
 pub fn routes(web: Arc<Web>) -> Router {
-    Router::new()
+    let cors = cors(&web.access.origins);
+    let router = Router::new()
         .route("/api", get(index::list))
         .route("/api/", get(index::list))
         .route("/api/openapi.json", get(openapi::openapi))
@@ -205,7 +216,29 @@ pub fn routes(web: Arc<Web>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || ApiError::not_found("no such route: GET /api lists them").into_response())
         .method_not_allowed_fallback(async || ApiError::wrong_method().into_response())
+        .layer(middleware::from_fn_with_state(Arc::clone(&web), who::admit))
         .layer(cache::compression())
         .layer(middleware::from_fn(cache::finish))
-        .with_state(web)
+        .with_state(web);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+/// Lets scripts of these pages read; without one nothing is said of it, and browsers refuse.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let sent = ["authorization", "content-type", "if-none-match", "x-api-key"];
+    let signed = ["x-hive-account", "x-hive-signature", "x-hive-timestamp"];
+    let shown = ["etag", "retry-after", "x-request-id", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"];
+    let layer = || {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins.clone()))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(names(&[&sent[..], &signed[..]].concat()))
+            .expose_headers(names(&shown))
+    };
+    (!origins.is_empty()).then(layer)
 }

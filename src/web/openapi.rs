@@ -18,9 +18,15 @@ use std::sync::OnceLock;
 pub const ERRORS: &[(u16, &str, &str)] = &[
     (400, "bad_request", "a parameter, a body or a handshake does not parse, or two parameters do not go together"),
     (400, "unknown_parameter", "the route does not take it; `parameters` lists those that it takes"),
-    (403, "forbidden", "orders are taken only from this machine, directly"),
+    (
+        401,
+        "unauthorized",
+        "it is not known who asks, or their key or signature does not hold; `required` lists headers",
+    ),
+    (403, "forbidden", "whoever asks may not: no scope, another network, an account that is not listed, a web page"),
     (404, "not_found", "nothing there at that point, or no such route"),
     (404, "unknown_before_base", "never seen since this replica began: it may exist, we cannot know"),
+    (404, "unknown_account", "Hive has no account of the name that signed"),
     (404, "unknown_network", "no such network; `networks` lists those that are"),
     (405, "wrong_method", "the route has other methods"),
     (406, "not_acceptable", "`Accept-Encoding` refuses every form that there is"),
@@ -32,18 +38,39 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (410, "before_base", "the point lies before the base of its history, where not every key is known"),
     (410, "before_journal", "the operations of this block are no longer kept: retention took them"),
     (413, "too_large", "more than one answer, or one request, may hold; `hint` says how to page"),
+    (421, "wrong_host", "the node is called by a name that is not one of its own"),
     (426, "upgrade_required", "a path for WebSockets"),
+    (
+        429,
+        "limited",
+        "too many requests of this `limit` (address, key, network, token, endpoint); come back after `retry_after` s",
+    ),
     (500, "internal", "ours; the cause is in the log"),
     (501, "sync_not_enabled", "the node takes no part in the swarm (`swarm.enabled`)"),
     (503, "busy", "too many requests at once: come back"),
+    (503, "keys_unavailable", "nobody could say what the keys of the account that signed are"),
     (503, "timed_out", "the answer took too long"),
     (504, "batch_not_seen", "the batch that was waited for has not come, or waits behind a hole"),
     (504, "not_applied_in_time", "the state has not caught up with the journal; `behind` says by how many records"),
 ];
 
 /// What any route may answer.
-const ANY: &[&str] =
-    &["bad_request", "unknown_parameter", "wrong_method", "not_acceptable", "internal", "busy", "timed_out"];
+const ANY: &[&str] = &[
+    "bad_request",
+    "unknown_parameter",
+    "unauthorized",
+    "forbidden",
+    "unknown_account",
+    "wrong_method",
+    "not_acceptable",
+    "too_large",
+    "wrong_host",
+    "limited",
+    "internal",
+    "busy",
+    "keys_unavailable",
+    "timed_out",
+];
 
 /// What a read of a point may answer beside.
 const OF_POINT: &[&str] = &[
@@ -54,19 +81,17 @@ const OF_POINT: &[&str] = &[
     "on_another_fork",
     "gone",
     "before_base",
-    "too_large",
     "batch_not_seen",
     "not_applied_in_time",
 ];
 
 /// What an order may answer beside.
-const OF_ORDER: &[&str] =
-    &["forbidden", "not_found", "unknown_network", "ambiguous_fork", "refused", "gone", "too_large"];
+const OF_ORDER: &[&str] = &["not_found", "unknown_network", "ambiguous_fork", "refused", "gone"];
 
 /// What single routes may answer beside.
 const OWN: &[(&str, &[&str])] = &[
     ("/", &["upgrade_required"]),
-    ("/api/forks/{id}", &["not_found", "ambiguous_fork", "too_large"]),
+    ("/api/forks/{id}", &["not_found", "ambiguous_fork"]),
     ("/api/query/forks", &["not_found"]),
     ("/api/query/block/{n}/full", &["before_journal"]),
     ("/api/query/block/{n}/operations", &["before_journal"]),
@@ -80,7 +105,7 @@ const OWN: &[(&str, &[&str])] = &[
     ("/api/sync/consensus/{n}", &["sync_not_enabled", "not_found", "unknown_before_base", "gone", "before_base"]),
     ("/api/sync/sync-gaps", &["sync_not_enabled", "sync_in_progress"]),
     ("/api/sync/sync-from/{n}", &["sync_not_enabled", "sync_in_progress"]),
-    ("/api/admin/record", &["forbidden", "refused"]),
+    ("/api/admin/record", &["refused"]),
 ];
 
 /// Parameters of query strings: name, schema, what it means.
@@ -224,7 +249,7 @@ pub fn document() -> Value {
             { "name": "state", "description": "the state at any point of any history" },
             { "name": "namespaces", "description": "networks and tokens as a whole" },
             { "name": "swarm", "description": "other nodes" },
-            { "name": "orders", "description": "taken only from the node's own machine" },
+            { "name": "orders", "description": "for who has the scope admin, and the operator's own machine" },
         ],
         "paths": paths,
         "components": { "schemas": schemas },

@@ -1,12 +1,11 @@
 //! What a network's feeds say, as it comes: `GET /api/admin/record`, the body a recording ([`file`]).
 //!
-//! *Always holds:* only from this machine; one recording of a network at a time; memory is what waits at the tap and a
+//! *Always holds:* one recording of a network at a time; memory is what waits at the tap and a
 //! few chunks; a reader that takes too little ends its recording, and the recording says so.
 //!
 //! [`file`]: crate::feed::recording::file
 
 use super::Web;
-use super::admin::Local;
 use super::answer::ApiError;
 use super::query::Query;
 use crate::feed::recording::file::{MAGIC, Packer};
@@ -39,7 +38,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 const LONGEST: u64 = 366 * 86_400;
 
 /// `GET /api/admin/record?network=&seconds=&max_bytes=`
-pub(super) async fn record(_: Local, State(web): State<Arc<Web>>, query: Query) -> Result<Response, ApiError> {
+pub(super) async fn record(State(web): State<Arc<Web>>, query: Query) -> Result<Response, ApiError> {
     // Not the network of a read that names none: before the first batch that is a guess.
     let named = query.get("network").ok_or_else(|| ApiError::bad_request("a recording needs ?network="))?;
     let (name, network) = web.network(Some(named))?;

@@ -1,9 +1,10 @@
 //! The swarm as readers see it: peers, gaps, what is fetched; and sources of peers that are added while it runs.
 //!
-//! *Always holds:* an order to fetch or to forget comes only from this machine; what a stranger adds is dialled when it is a
-//! public address, and nothing else is done with it.
+//! *Always holds:* what somebody adds who may give no orders is dialled when it is a public address, and nothing else is done
+//! with it.
 
-use super::admin::{Here, Local, parse};
+use super::admin::parse;
+use super::who::{self, Here};
 use super::answer::{ApiError, json};
 use super::query::{Body, Query};
 use super::{Networked, Web};
@@ -18,6 +19,7 @@ use honeygraph_bootstrap::source::Source;
 use libp2p::PeerId;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Peers that one `discover` may name.
@@ -73,7 +75,7 @@ fn described(id: &PeerId, peer: &Peer, shown: &Shown) -> Value {
         "isAlive": true,
         "health": if peer.answers { "healthy" } else { "meeting point" },
         "reliability": known.map_or(1.0, |known| known.reliability),
-        "heads": known.map(|known| &known.heads),
+        "heads": known.map(|known| known.heads.iter().filter(|(network, _)| who::allowed(network)).collect::<BTreeMap<_, _>>()),
         "lastSeen": iso(now_ms()),
         "outgoing": peer.outgoing,
         "connectedSince": iso(peer.since_ms),
@@ -137,7 +139,7 @@ pub(super) async fn add(
     Ok(json(&json!({ "success": true, "peerId": peer.or(added.node_id) })))
 }
 
-/// A source from this machine is asked, now and whenever peers are few; of a stranger a public address is dialled.
+/// A source of the operator's is asked, now and whenever peers are few; of a stranger a public address is dialled.
 async fn take(swarm: &Swarm, source: Source, here: bool) -> Result<(), ApiError> {
     match source {
         source if here => swarm.added.try_send(source).map_err(|_| ApiError::busy()),
@@ -163,7 +165,6 @@ struct Node {
 
 /// `POST /api/sync/discover {nodes:[{id, url}]}`
 pub(super) async fn discover(
-    _: Local,
     State(web): State<Arc<Web>>,
     _: Query,
     Body(body): Body,

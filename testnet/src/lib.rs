@@ -7,6 +7,7 @@ pub mod asking;
 pub mod feeding;
 pub mod gateway;
 pub mod held;
+pub mod hive;
 pub mod honeycomb;
 pub mod http;
 pub mod load;

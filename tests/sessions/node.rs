@@ -53,7 +53,7 @@ async fn recorded_sessions_are_answered_the_same_by_a_node() {
     for (path, case) in cases() {
         let node = Node::start().await;
         let mut client = node.connect(&path).await;
-        play(&mut client, &case).await;
+        play(&mut client, &case, true).await;
         drop(client);
         node.stop().await;
     }

@@ -2,6 +2,7 @@
 
 use crate::core::{self, Hold};
 use futures_util::{SinkExt, StreamExt};
+use honeygraph::access::Access;
 use honeygraph::feed::budget::Budget;
 use honeygraph::feed::counters::Counters;
 use honeygraph::feed::limits::Limits;
@@ -46,6 +47,7 @@ pub fn limits() -> Limits {
         replies: 64 << 20,
         frame: Duration::from_secs(10),
         ping: Duration::from_secs(30),
+        prove: Duration::from_secs(60),
         leave: Duration::from_secs(5),
         linger: Duration::from_secs(2),
     }
@@ -53,6 +55,12 @@ pub fn limits() -> Limits {
 
 impl Server {
     pub async fn start(limits: Limits) -> Self {
+        Self::guarded(limits, Access::default()).await
+    }
+
+    /// The same, with these rules about who may feed.
+    pub async fn guarded(limits: Limits, access: Access) -> Self {
+        let access = Arc::new(access);
         let mut cores = BTreeMap::new();
         let mut ports = BTreeMap::new();
         for network in ["spkcc_", "spkccT_", "dlux_"] {
@@ -70,6 +78,7 @@ impl Server {
             counters: Arc::clone(&counters),
             limits,
             budget: budget.clone(),
+            access,
             stop: stop.clone(),
         };
         let feeds = Feeds::new(around);
@@ -141,6 +150,15 @@ impl Client {
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    /// The first message of the server, or the code with which it closes instead.
+    pub async fn first(&mut self) -> Result<Value, u16> {
+        match self.next().await {
+            Message::Text(text) => Ok(serde_json::from_str(&text).unwrap()),
+            Message::Close(frame) => Err(frame.map_or(0, |frame| frame.code.into())),
+            other => panic!("{other:?}"),
         }
     }
 

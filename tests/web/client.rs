@@ -17,12 +17,13 @@ pub struct Answer {
 }
 
 pub async fn get(at: SocketAddr, path: &str) -> Answer {
-    send(at, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+    send(at, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
 }
 
 pub async fn post(at: SocketAddr, path: &str, headers: &str, body: &Value) -> Answer {
     let (body, length) = (body.to_string(), body.to_string().len());
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}");
     send(at, &format!("{head}\r\n\r\n{body}")).await
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP API over a real journal and a real state.
 
+mod access;
 mod export;
 mod index;
 mod caches;

@@ -1,6 +1,7 @@
 //! A small history in a real journal and a real state, and a node's API over it.
 
 use crate::client::Answer;
+use honeygraph::access::Access;
 use honeygraph::feed::budget::Budget;
 use honeygraph::feed::counters::Counters;
 use honeygraph::feed::limits::Limits;
@@ -157,6 +158,12 @@ pub struct Api {
 
 /// Serves the API over a store.
 pub async fn serve(store: &Store) -> Api {
+    guarded(store, Access::default()).await
+}
+
+/// The same, with these rules about who may do what.
+pub async fn guarded(store: &Store, access: Access) -> Api {
+    let access = Arc::new(access);
     let (to, _core) = mpsc::channel(1);
     let last = store.journal.next() - 1;
     let ports = [("dlux_".to_string(), Port::new(to, store.journal.durable()))].into();
@@ -165,7 +172,8 @@ pub async fn serve(store: &Store) -> Api {
     let counters = Arc::new(Counters::default());
     let limits = Limits::default();
     let budget = Budget::new(&limits);
-    let feeds = Feeds::new(Surroundings { networks, counters, limits, budget, stop: stop.clone() });
+    let feeds =
+        Feeds::new(Surroundings { networks, counters, limits, budget, access: access.clone(), stop: stop.clone() });
     let (status, watched) = watch::channel(Arc::new(Status { network: "dlux_".into(), ..Status::default() }));
     let (applied, applied_watched) = watch::channel(last);
     let (admin, orders) = mpsc::channel(ADMIN_CAPACITY);
@@ -194,6 +202,7 @@ pub async fn serve(store: &Store) -> Api {
         tokens: [("DLUX".to_string(), "dlux_".to_string())].into(),
         exports: Default::default(),
         default_network: "dlux_".into(),
+        access,
         feeds: Arc::clone(&feeds),
         log_level: Box::new(|level| if level == "info" { Ok(()) } else { Err("no".into()) }),
         started: Instant::now(),

@@ -25,12 +25,14 @@ const ROWS: usize = 65_536;
 /// Keys of accounts.
 pub type Keys = BTreeMap<AccountName, BTreeSet<HiveKey>>;
 
-/// Keys of one account in the file: one, or several.
+/// Keys of one account in the file: one, several, or as Hive writes them. Weights are of those who sign for the account;
+/// a voter signs with one key.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Named {
     One(String),
     Many(Vec<String>),
+    Hive { key_auths: Vec<(String, u64)> },
 }
 
 /// Reads `{"account":{"active":["STM…"],"memo":"STM…"}}`: every key named for an account counts.
@@ -52,6 +54,7 @@ pub fn read_keys(file: &Path) -> Result<Keys, String> {
         let texts = roles.into_values().flat_map(|named| match named {
             Named::One(text) => vec![text],
             Named::Many(texts) => texts,
+            Named::Hive { key_auths } => key_auths.into_iter().map(|(text, _)| text).collect(),
         });
         let held = keys.entry(name).or_default();
         for text in texts {
@@ -100,6 +103,8 @@ mod tests {
         let keys = read(&format!(r#"{{"alice":{{"active":["{key}"],"memo":"{key}"}},"bobby":{{}}}}"#)).unwrap();
         let counted: Vec<_> = keys.iter().map(|(name, keys)| (name.as_str(), keys.len())).collect();
         assert_eq!(counted, [("alice", 1), ("bobby", 0)]);
+        let hive = format!(r#"{{"alice":{{"active":{{"weight_threshold":1,"account_auths":[],"key_auths":[["{key}",1]]}}}}}}"#);
+        assert_eq!(read(&hive).unwrap().values().map(BTreeSet::len).collect::<Vec<_>>(), [1]);
         for wrong in ["", "[]", r#"{"Alice":{}}"#, r#"{"alice":{"active":["STM1"]}}"#, r#"{"alice":{"active":7}}"#] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

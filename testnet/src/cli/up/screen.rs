@@ -45,7 +45,7 @@ impl Screen {
         let (api, feed) = (nodes.api().to_owned(), nodes.feed());
         let fate = if temporary { ", removed at the end" } else { "" };
         let line = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner:.yellow} {msg}").expect("a constant template");
+            let style = ProgressStyle::with_template("{spinner:.yellow} {wide_msg}").expect("a constant template");
             let line = ProgressBar::new_spinner().with_style(style);
             line.enable_steady_tick(SPIN);
             line
