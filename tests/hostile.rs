@@ -174,8 +174,8 @@ async fn broken(at: SocketAddr, n: u8, deeds: Arc<Deeds>) {
     );
     loop {
         let Ok(mut socket) = TcpStream::connect(at).await else { continue };
-        let _ =
-            socket.write_all(&[upgrade.as_bytes(), &[0x83, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat()).await;
+        // A whole frame of a kind that there is not: masked, empty.
+        let _ = socket.write_all(&[upgrade.as_bytes(), &[0x83, 0x80, 0, 0, 0, 0]].concat()).await;
         let _ = socket.read_to_end(&mut Vec::new()).await;
         deeds.broken.fetch_add(1, Relaxed);
     }

@@ -76,9 +76,9 @@ struct Verify {
 pub(super) async fn verify(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let Verify { block_num, expected_hash, network } = parse(&body)?;
     let expected = HashText::new(&expected_hash).ok_or_else(|| ApiError::bad_request("expectedHash is no hash"))?;
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let query = Query::of(network.into_iter().map(|network| ("network".to_owned(), network)).collect());
     let (name, _) = web.network(query.get("network"))?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let own = own(&web, &query, block_num);
     let said = ask_around(swarm, name, &expected, own.as_ref().map_or(block_num, |own| own.block)).await?;
     let actual = match own {
@@ -104,8 +104,8 @@ pub(super) async fn consensus(
     query: Query,
 ) -> Result<Response, ApiError> {
     let number = block_number(&number)?;
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, _) = web.network(query.get("network"))?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let own = own(&web, &query, number)?;
     let hash = own.hash.ok_or_else(|| ApiError::not_found("this block is not closed"))?;
     let said = ask_around(swarm, name, &hash, own.block).await?;

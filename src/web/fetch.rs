@@ -1,6 +1,6 @@
 //! Orders to fetch what is missing at once, instead of when the next pause is over.
 //!
-//! *Always holds:* only from this machine, one at a time; nothing is fetched for an order that would not be fetched without
+//! *Always holds:* one order at a time; nothing is fetched for an order that would not be fetched without
 //! one: what is missing is what a trusted hash leads to. An order that takes longer than [`PATIENCE`] goes on by itself.
 
 use super::admin::parse;
@@ -39,17 +39,13 @@ struct Wanted {
 }
 
 /// `POST /api/sync/sync-gaps {gaps, targetFork?}`
-pub(super) async fn sync_gaps(
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn sync_gaps(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let SyncGaps { gaps, target_fork, network } = parse(&body)?;
     if gaps.len() > MAX_GAPS || gaps.iter().any(|gap| gap.start > gap.end) {
         return Err(ApiError::bad_request(format!("at most {MAX_GAPS} gaps, each from its start to its end")));
     }
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, network) = web.network(network.as_deref())?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let head = network.status.borrow().head.as_ref().map(|head| head.fork.to_string());
     if target_fork.is_some_and(|fork| head.as_ref() != Some(&fork)) {
         return Err(ApiError::refused("what is fetched goes to the head's history: its fork is the only target"));
@@ -65,8 +61,8 @@ pub(super) async fn sync_from(
     query: Query,
 ) -> Result<Response, ApiError> {
     let number = block_number(&number)?;
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, network) = web.network(query.get("network"))?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let gaps = holes(network, number);
     let done = at_once(swarm, name).await?;
     if gaps == 0 && done.is_nothing() {

@@ -4,9 +4,9 @@
 //! with it.
 
 use super::admin::parse;
-use super::who::{self, Here};
 use super::answer::{ApiError, json};
 use super::query::{Body, Query};
+use super::who::{self, Here};
 use super::{Networked, Web};
 use crate::swarm::Swarm;
 use crate::swarm::host::Peer;
@@ -91,8 +91,8 @@ pub(super) async fn peers(State(web): State<Arc<Web>>, _: Query) -> Result<Respo
 
 /// `GET /api/sync/peers/status`: `{peers:[{url, status, lastSeen, lag}]}`
 pub(super) async fn peers_status(State(web): State<Arc<Web>>, query: Query) -> Result<Response, ApiError> {
-    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (name, network) = web.network(query.get("network"))?;
+    let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     let (seen, shown) = (swarm.handle.seen().borrow().clone(), swarm.shown.borrow().clone());
     let own = network.status.borrow().head.as_ref().and_then(|head| head.label);
     let now = iso(now_ms());
@@ -164,11 +164,7 @@ struct Node {
 }
 
 /// `POST /api/sync/discover {nodes:[{id, url}]}`
-pub(super) async fn discover(
-    State(web): State<Arc<Web>>,
-    _: Query,
-    Body(body): Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn discover(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
     let Discover { nodes } = parse(&body)?;
     let swarm = web.swarm.as_ref().ok_or_else(ApiError::sync_not_enabled)?;
     if nodes.len() > MAX_DISCOVERED {

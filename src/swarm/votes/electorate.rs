@@ -103,7 +103,9 @@ mod tests {
         let keys = read(&format!(r#"{{"alice":{{"active":["{key}"],"memo":"{key}"}},"bobby":{{}}}}"#)).unwrap();
         let counted: Vec<_> = keys.iter().map(|(name, keys)| (name.as_str(), keys.len())).collect();
         assert_eq!(counted, [("alice", 1), ("bobby", 0)]);
-        let hive = format!(r#"{{"alice":{{"active":{{"weight_threshold":1,"account_auths":[],"key_auths":[["{key}",1]]}}}}}}"#);
+        let hive = format!(
+            r#"{{"alice":{{"active":{{"weight_threshold":1,"account_auths":[],"key_auths":[["{key}",1]]}}}}}}"#
+        );
         assert_eq!(read(&hive).unwrap().values().map(BTreeSet::len).collect::<Vec<_>>(), [1]);
         for wrong in ["", "[]", r#"{"Alice":{}}"#, r#"{"alice":{"active":["STM1"]}}"#, r#"{"alice":{"active":7}}"#] {
             assert!(read(wrong).is_err(), "{wrong}");

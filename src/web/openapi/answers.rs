@@ -275,6 +275,7 @@ fn index() -> Value {
         ("path", text()),
         ("parameters", list(text())),
         ("body", list(text())),
+        ("who", word(&["anyone", "readers", "operators"])),
         ("about", text()),
     ]);
     object(&[("name", text()), ("version", text()), ("documentation", text()), ("routes", list(route))])
