@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(*watched.get(), 23);
         std::fs::write(&path, "nothing").unwrap();
         assert_eq!(*watched.get(), 23);
-        assert_eq!(watched.now.lock().unwrap().0, stamps(&[path.clone()]));
+        assert_eq!(watched.now.lock().unwrap().0, stamps(std::slice::from_ref(&path)));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(*watched.get(), 23);
     }
