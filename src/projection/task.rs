@@ -8,7 +8,8 @@ use super::state::{State, StateError};
 use crate::fork::record::Lsn;
 use crate::journal::{JournalError, Reader};
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What the state's threads give way by.
@@ -17,6 +18,18 @@ pub const NICENESS: i32 = 5;
 const SWEEP_SLICE: usize = 2_000;
 /// Records applied before readers see them, at most, while the journal is ahead.
 const RECORDS_AT_ONCE: u64 = 4_096;
+
+/// How long the state stands still at most when it is asked to: it falls behind meanwhile, and so do its readers.
+const STILL_AT_MOST: Duration = Duration::from_secs(10);
+
+/// Asks the state to stand still: for a snapshot of its folder.
+#[derive(Debug)]
+pub struct Still {
+    /// Hears that it stands, all of it on the disk, and the last record that it has applied.
+    pub stands: oneshot::Sender<Lsn>,
+    /// It goes on when this is told, or its sender is gone.
+    pub until: oneshot::Receiver<()>,
+}
 
 /// Why the projection ended.
 #[derive(Debug, thiserror::Error)]
@@ -34,18 +47,26 @@ pub enum ProjectionError {
     State(#[from] StateError),
 }
 
+/// What others ask of the state.
+pub struct Asked {
+    /// Points before this version are given up.
+    pub floor: watch::Receiver<Lsn>,
+    /// It stands still for a moment.
+    pub still: mpsc::Receiver<Still>,
+}
+
 /// Feeds the state until it is stopped; then leaves it so that the next start is quick. Points before the version that
 /// `floor` names are given up.
 pub async fn run(
     mut state: State,
     reader: Reader,
     applied: watch::Sender<Lsn>,
-    mut floor: watch::Receiver<Lsn>,
+    mut asked: Asked,
     stop: CancellationToken,
 ) -> Result<(), ProjectionError> {
     step_back(NICENESS);
     let mut ahead = Ahead::start(reader.clone(), state.cursor() + 1);
-    let ended = follow(&mut state, &reader, &mut ahead, &applied, &mut floor, &stop).await;
+    let ended = follow(&mut state, &reader, &mut ahead, &applied, &mut asked, &stop).await;
     ahead.stop();
     ended?;
     state.sync()?;
@@ -63,12 +84,15 @@ async fn follow(
     reader: &Reader,
     ahead: &mut Ahead,
     applied: &watch::Sender<Lsn>,
-    floor: &mut watch::Receiver<Lsn>,
+    Asked { floor, still }: &mut Asked,
     stop: &CancellationToken,
 ) -> Result<(), ProjectionError> {
     let mut bodies = |lsn: Lsn| reader.body(lsn).map_err(Into::into);
     applied.send_replace(state.cursor());
     while !stop.is_cancelled() {
+        if let Ok(order) = still.try_recv() {
+            stand_still(state, applied, order).await?;
+        }
         let chunk = match ahead.chunks.try_recv() {
             Ok(chunk) => Some(chunk),
             Err(TryRecvError::Disconnected) => break,
@@ -90,6 +114,10 @@ async fn follow(
                         floor.mark_changed();
                         continue;
                     }
+                    Some(order) = still.recv() => {
+                        stand_still(state, applied, order).await?;
+                        continue;
+                    }
                 }
             }
         };
@@ -107,5 +135,18 @@ async fn follow(
     }
     state.commit()?;
     applied.send_replace(state.cursor());
+    Ok(())
+}
+
+async fn stand_still(state: &mut State, applied: &watch::Sender<Lsn>, order: Still) -> Result<(), ProjectionError> {
+    if order.stands.is_closed() {
+        return Ok(());
+    }
+    state.sync()?;
+    applied.send_replace(state.cursor());
+    if order.stands.send(state.cursor()).is_ok() {
+        // Whoever takes longer has a picture as of a power cut.
+        let _ = tokio::time::timeout(STILL_AT_MOST, order.until).await;
+    }
     Ok(())
 }
