@@ -37,6 +37,8 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     {
         std::fs::write(data.join("swarm").join(name), text).unwrap();
     }
+    let given_out = |data: &Path| data.join("keys.json");
+    assert!(run(&data, &["keys", "create", "--name", "reader", "--scope", "read"]).status.success());
     let durable = node.api().status(NETWORK).unwrap()["durable"].as_u64().unwrap();
     let made = run(&data, &["backup", "create", file.to_str().unwrap(), "--json"]);
     assert!(made.status.success(), "{made:?}");
@@ -55,7 +57,9 @@ fn a_backup_under_load_restores_to_a_sound_folder() {
     assert_eq!(run(&restored, &["backup", "restore", file.to_str().unwrap()]).status.code(), Some(5), "not empty");
     // Failed once: a restored node was a stranger to its peers.
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&file), mode(&key(&restored))), (0o600, 0o600));
+    assert_eq!((mode(&file), mode(&key(&restored)), mode(&given_out(&restored))), (0o600, 0o600, 0o600));
+    // Failed once: whoever had a key found the restored node closed.
+    assert_eq!(std::fs::read(given_out(&restored)).unwrap(), std::fs::read(given_out(&data)).unwrap());
     assert_eq!(identity::peer_id(&identity::load(&key(&restored)).unwrap().unwrap()), peer);
     let swarm = std::fs::read_dir(restored.join("swarm")).unwrap().map(|file| file.unwrap().file_name());
     let mut swarm: Vec<_> = swarm.map(|name| name.into_string().unwrap()).collect();
@@ -88,6 +92,7 @@ fn a_damaged_backup_leaves_nothing_behind() {
     let data = node.config().data_dir.clone();
     node.stop().unwrap();
     identity::load_or_make(&data.join("swarm/key")).unwrap();
+    assert!(run(&data, &["keys", "create", "--name", "reader", "--scope", "read"]).status.success());
     let file = folder.path().join("backup.tar.zst");
     assert!(run(&data, &["backup", "create", file.to_str().unwrap()]).status.success());
     let whole = std::fs::read(&file).unwrap();
@@ -102,7 +107,7 @@ fn a_damaged_backup_leaves_nothing_behind() {
         let restored = folder.path().join(format!("restored{nth}"));
         let done = run(&restored, &["backup", "restore", file.to_str().unwrap()]);
         assert!(!done.status.success(), "{nth}");
-        let left = ["journal", "swarm"].map(|part| restored.join(part).exists());
-        assert_eq!(left, [false, false], "{nth}: {done:?}");
+        let left = ["journal", "swarm", "keys.json"].map(|part| restored.join(part).exists());
+        assert_eq!(left, [false, false, false], "{nth}: {done:?}");
     }
 }

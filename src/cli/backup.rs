@@ -7,18 +7,20 @@
 //! swarm/key                     who this node is to others, if it has ever taken part
 //! swarm/binding.json            the account that it votes for, and
 //! swarm/votes-<network>         what it said, so that it never says two things
+//! keys.json                     hashes of the keys that were given out, if there are any
 //! honeygraph.toml               the settings, if they come from a file
 //! manifest.json                 last: what is in it, with the blake3 of each file
 //! ```
 //!
 //! A zstd-packed tar. The state is not in it: it is made again from the journal.
 //!
-//! *Always holds:* the file is whole or not there, and its owner's alone, as is the key in it; a restore takes nothing whose
+//! *Always holds:* the file is whole or not there, and its owner's alone, as are the keys in it; a restore takes nothing whose
 //! hash is not the manifest's, and writes into an empty data folder only.
 
 use super::exit::{Code, Failure, Outcome};
 use super::print;
 use super::progress::Progress;
+use crate::access::keys::keys_path;
 use crate::config::Target;
 use crate::data_dir::{DataDir, swarm_key};
 use crate::fork::record::Lsn;
@@ -41,6 +43,8 @@ const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 /// The node's key.
 const KEY: &str = "swarm/key";
+/// Hashes of the keys that were given out.
+const GIVEN_OUT: &str = "keys.json";
 /// Folder of what a node is to others.
 const SWARM: &str = "swarm";
 /// Largest manifest read, in bytes: a name and a hash for each segment of 64 MiB.
@@ -159,6 +163,10 @@ fn write(part: &Path, target: &Target, settings: Option<&Path>) -> Result<Manife
     for path in listed(&folder.join(SWARM))?.into_iter().filter(|path| is_vote(path)) {
         archive.file(SWARM, &path, None)?;
     }
+    let given_out = keys_path(folder);
+    if given_out.exists() {
+        archive.named(GIVEN_OUT, &given_out, None)?;
+    }
     if let Some(path) = settings {
         archive.named("honeygraph.toml", path, None)?;
     }
@@ -271,7 +279,9 @@ fn restore(file: &Path, target: &Target, as_json: bool) -> Outcome {
         for part in ["journal", "base", "swarm"] {
             let _ = std::fs::remove_dir_all(folder.join(part));
         }
-        let _ = std::fs::remove_file(folder.join("honeygraph.toml"));
+        for file in [GIVEN_OUT, "honeygraph.toml"] {
+            let _ = std::fs::remove_file(folder.join(file));
+        }
         return Err(failure);
     }
     let manifest = unpacked?;
@@ -302,8 +312,8 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
             continue;
         }
         let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let single =
-            name == KEY || name == "honeygraph.toml" || (path.parent() == Some(Path::new(SWARM)) && is_vote(&path));
+        let of_swarm = path.parent() == Some(Path::new(SWARM)) && is_vote(&path);
+        let single = [KEY, GIVEN_OUT, "honeygraph.toml"].contains(&name.as_str()) || of_swarm;
         let ours = single || name.starts_with("journal/") || name.starts_with("base/");
         if !plain || !ours || found.contains_key(&name) || !entry.header().entry_type().is_file() {
             return Err(Failure::new(Code::Damaged, format!("{name:?} has no place in a backup")));
@@ -312,7 +322,8 @@ fn unpack(file: &Path, folder: &Path) -> Result<Manifest, Failure> {
         let io = at(&to);
         std::fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(&io)?;
         let mut hashed = Hashed { inner: entry, hasher: blake3::Hasher::new(), bytes: 0 };
-        let mut out = if name == KEY { private(&to) } else { File::create_new(&to) }.map_err(&io)?;
+        let secret = [KEY, GIVEN_OUT].contains(&name.as_str());
+        let mut out = if secret { private(&to) } else { File::create_new(&to) }.map_err(&io)?;
         io::copy(&mut hashed, &mut out).map_err(at(file))?;
         out.sync_all().map_err(&io)?;
         found.insert(name, (hashed.bytes, hashed.hasher.finalize().to_hex().to_string()));
