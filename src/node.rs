@@ -42,7 +42,7 @@ use crate::proof::task::{ProofError, Prover};
 use crate::proof::walk::Ways;
 use crate::retention::keeper::{KeepError, Keeper, Orders};
 use crate::retention::task::Keeping;
-use crate::web::listen::{Listener, serve_as};
+use crate::web::listen::{self, Listener};
 use crate::web::tls::Tls;
 use crate::web::who::Entrance;
 use crate::web::{self, Networked, Web};
@@ -52,7 +52,7 @@ use honeygraph_bootstrap::identity::IdentityError;
 use honeygraph_protocols::honeycomb::HashText;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -343,7 +343,7 @@ async fn serve(
         Some(tls) => Listener::Tls(listener, tls.clone()),
         None => Listener::Tcp(listener),
     };
-    let serve = |listener, routes, entrance| tokio::spawn(serve_as(listener, routes, entrance, stop.clone()));
+    let serve = |listener, routes, entrance| tokio::spawn(listen::serve(listener, routes, entrance, stop.clone()));
     let mut served = vec![
         serve(secured(api), api_routes, Entrance::Public),
         serve(secured(feed), routes.clone().merge(feeds.feed_routes()), Entrance::Public),
@@ -378,10 +378,9 @@ async fn admin_listener(config: &Config, data: &DataDir) -> Result<Option<(Liste
         (None, None) => return Ok(None),
     };
     let failed = |source| NodeError::AdminSocket { path: path.clone(), source };
-    // What a killed node left; the data folder is ours.
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
+    // What a killed node left. Anything else is somebody's, and then the bind below says that the place is taken.
+    if std::fs::symlink_metadata(&path).is_ok_and(|there| there.file_type().is_socket()) {
+        std::fs::remove_file(&path).map_err(failed)?;
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     // Whoever may open it may give orders: the node's own user.

@@ -105,4 +105,11 @@ fn what_cannot_be_served_is_no_start() {
     };
     assert!(start(fixture("two.key")).contains("TLS"), "a key of another certificate");
     assert!(start(folder.path().join("nothing")).contains("nothing"), "a file that is not there");
+    // Failed once: whatever stood in the place of the socket was removed.
+    let ledger = folder.path().join("ledger");
+    std::fs::write(&ledger, "mine").unwrap();
+    let launch = Launch::new(env!("CARGO_BIN_EXE_honeygraph"), folder.path().join("data"));
+    let launch = launch.env("HONEYGRAPH_ADMIN_LISTEN", &format!("unix:{}", ledger.display()));
+    assert!(launch.start().map(drop).unwrap_err().to_string().contains("ledger"));
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "mine");
 }

@@ -114,13 +114,8 @@ impl Listener {
     }
 }
 
-/// Serves `router` on `listener` until `stop`; ends when its connections have.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    serve_as(Listener::Tcp(listener), router, Entrance::Public, stop).await;
-}
-
-/// The same for any listener, and whatever entrance it is.
-pub async fn serve_as(listener: Listener, router: Router, entrance: Entrance, stop: CancellationToken) {
+/// Serves `router` on `listener`, which is this entrance, until `stop`; ends when its connections have.
+pub async fn serve(listener: Listener, router: Router, entrance: Entrance, stop: CancellationToken) {
     let (connections, tasks) = (Crowd::of_connections(MAX_CONNECTIONS, MAX_OF_ONE), TaskTracker::new());
     let requests = Arc::new(Requests { running: Semaphore::new(MAX_REQUESTS), next: AtomicU64::new(1) });
     loop {

@@ -6,7 +6,7 @@
 use super::admin::parse;
 use super::answer::{ApiError, json};
 use super::query::{Body, Query};
-use super::who::{self, Here};
+use super::who::{self, OrdersAll};
 use super::{Networked, Web};
 use crate::swarm::Swarm;
 use crate::swarm::host::Peer;
@@ -123,7 +123,7 @@ struct Added {
 
 /// `POST /api/sync/peers {url, nodeId, version, capabilities}` or `{peerId, url}`
 pub(super) async fn add(
-    Here(here): Here,
+    OrdersAll(trusted): OrdersAll,
     State(web): State<Arc<Web>>,
     _: Query,
     Body(body): Body,
@@ -135,14 +135,14 @@ pub(super) async fn add(
         Source::Address(at) => address::peer(at).map(|peer| peer.to_string()),
         _ => None,
     };
-    take(swarm, source, here).await?;
+    take(swarm, source, trusted).await?;
     Ok(json(&json!({ "success": true, "peerId": peer.or(added.node_id) })))
 }
 
 /// A source of the operator's is asked, now and whenever peers are few; of a stranger a public address is dialled.
-async fn take(swarm: &Swarm, source: Source, here: bool) -> Result<(), ApiError> {
+async fn take(swarm: &Swarm, source: Source, trusted: bool) -> Result<(), ApiError> {
     match source {
-        source if here => swarm.added.try_send(source).map_err(|_| ApiError::busy()),
+        source if trusted => swarm.added.try_send(source).map_err(|_| ApiError::busy()),
         Source::Address(at) if address::reach(&at) == Reach::Public => {
             swarm.handle.dial(vec![at]).await;
             Ok(())

@@ -7,7 +7,7 @@ use super::answer::ApiError;
 use super::index;
 use super::{MAX_BODY, Web};
 use crate::access::Access;
-use crate::access::address::Address;
+use crate::access::address::{Address, FORWARDING};
 use crate::access::caller::{Caller, Who};
 use crate::access::dialogue::Proof;
 use crate::access::keys::Presented;
@@ -61,7 +61,7 @@ pub async fn admit(State(web): State<Arc<Web>>, mut request: Request, next: Next
     match admitted(&web, &mut request, &from).await {
         Ok((caller, left)) => {
             let only = caller.only().cloned();
-            request.extensions_mut().insert(Here(caller.orders() && only.is_none()));
+            request.extensions_mut().insert(OrdersAll(caller.orders() && only.is_none()));
             let mut response = ONLY.scope(only, next.run(request)).await;
             if web.access.private {
                 keep_private(response.headers_mut());
@@ -78,9 +78,9 @@ pub async fn admit(State(web): State<Arc<Web>>, mut request: Request, next: Next
 
 /// Whether the caller may give orders to the whole node.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Here(pub bool);
+pub(super) struct OrdersAll(pub bool);
 
-impl<S: Sync> FromRequestParts<S> for Here {
+impl<S: Sync> FromRequestParts<S> for OrdersAll {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
@@ -102,11 +102,15 @@ async fn admitted(web: &Web, request: &mut Request, from: &Address) -> Result<(C
         return Err(ApiError::wrong_host());
     }
     let entrance = request.extensions().get::<Entrance>().copied().unwrap_or_default();
-    let local = entrance == Entrance::Admin || (from.is_local() && !access.admin_elsewhere);
+    let local = match entrance {
+        // Whoever speaks for somebody else is not the operator, whichever door it found.
+        Entrance::Admin => !FORWARDING.iter().any(|name| request.headers().contains_key(*name)),
+        Entrance::Public => from.is_local() && !access.admin_elsewhere,
+    };
     let browser = request.headers().get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
     let page = browser.is_some_and(|origin| !access.origin_allowed(Some(origin)));
     // A page in the operator's browser is on this machine too, and may have its name lead here.
-    let operator = local && browser.is_none() && (entrance == Entrance::Admin || access.host_allowed(host));
+    let operator = local && browser.is_none() && access.host_allowed(host);
     let by_address = if from.is_local() { None } else { Some(Counted::address(from.ip)) };
     let left = take(access, by_address.into_iter().collect())?;
     let caller = if operator { Caller::local() } else { caller(web, request).await? };

@@ -9,7 +9,8 @@ use honeygraph::feed::limits::Limits;
 use honeygraph::feed::networks::{Networks, Port};
 use honeygraph::feed::session::Surroundings;
 use honeygraph::feed::upgrade::Feeds;
-use honeygraph::web::listen;
+use honeygraph::web::listen::{self, Listener};
+use honeygraph::web::who::Entrance;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -84,7 +85,7 @@ impl Server {
         let feeds = Feeds::new(around);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        tokio::spawn(listen::serve(listener, feeds.feed_routes(), stop.clone()));
+        tokio::spawn(listen::serve(Listener::Tcp(listener), feeds.feed_routes(), Entrance::Public, stop.clone()));
         let free = budget.frames_free();
         Self { at, cores, counters, feeds, budget, free, stop }
     }

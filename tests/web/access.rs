@@ -1,7 +1,7 @@
 //! Who may call what: every route as everybody, signed requests, keys, limits, names and pages.
 
 use crate::client::{Answer, get, post, send};
-use crate::store::{Api, Store, guarded, serve, told};
+use crate::store::{Api, Store, entered, guarded, serve, told};
 use honeygraph::access::Access;
 use honeygraph::access::address::range;
 use honeygraph::access::grant::Roll;
@@ -10,6 +10,7 @@ use honeygraph::access::keys::{Key, KeyRing, Scope, keys_path};
 use honeygraph::access::limits::{Limits, Rates};
 use honeygraph::access::watched::Watched;
 use honeygraph::web::index::{Callers, ROUTES, Route};
+use honeygraph::web::who::Entrance;
 use honeygraph_testnet::hive::Signer;
 use serde_json::json;
 use std::path::Path;
@@ -138,8 +139,14 @@ async fn this_machine_gives_orders_directly_and_to_an_address() {
     // A name that somebody made lead here (DNS rebinding).
     told(&send(api.at, &order("evil.example", "")).await, 401, "unauthorized");
     told(&send(api.at, &order("127.0.0.1", "origin: http://127.0.0.1\r\n")).await, 403, "forbidden");
-    let api = guarded(&store, Access { admin_elsewhere: true, ..Access::default() }).await;
+    let elsewhere = || Access { admin_elsewhere: true, ..Access::default() };
+    let api = guarded(&store, elsewhere()).await;
     told(&send(api.at, &order("127.0.0.1", "")).await, 401, "unauthorized");
+    let api = entered(&store, elsewhere(), Entrance::Admin).await;
+    assert_eq!(send(api.at, &order("127.0.0.1:3031", "")).await.status, 200);
+    // Both failed once: whoever reached the operator's listener was the operator.
+    told(&send(api.at, &order("127.0.0.1", STRANGER)).await, 401, "unauthorized");
+    told(&send(api.at, &order("evil.example", "")).await, 401, "unauthorized");
 }
 
 fn now_ms() -> u64 {

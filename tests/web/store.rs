@@ -15,8 +15,10 @@ use honeygraph::journal::disk::real::RealDisk;
 use honeygraph::journal::{Journal, Options};
 use honeygraph::projection::state::State;
 use honeygraph::projection::state::kv::Tuning;
+use honeygraph::web::listen::{self, Listener};
 use honeygraph::web::stream::Streams;
-use honeygraph::web::{Networked, Web, index, listen, routes};
+use honeygraph::web::who::Entrance;
+use honeygraph::web::{Networked, Web, index, routes};
 use honeygraph_protocols::batch::{BatchId, Header, Parent};
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::op::push_text;
@@ -163,6 +165,11 @@ pub async fn serve(store: &Store) -> Api {
 
 /// The same, with these rules about who may do what.
 pub async fn guarded(store: &Store, access: Access) -> Api {
+    entered(store, access, Entrance::Public).await
+}
+
+/// The same, through this entrance.
+pub async fn entered(store: &Store, access: Access, entrance: Entrance) -> Api {
     let access = Arc::new(access);
     let (to, _core) = mpsc::channel(1);
     let last = store.journal.next() - 1;
@@ -209,6 +216,7 @@ pub async fn guarded(store: &Store, access: Access) -> Api {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    tokio::spawn(listen::serve(listener, routes(web).merge(index::root()).merge(feeds.api_routes()), stop.clone()));
+    let router = routes(web).merge(index::root()).merge(feeds.api_routes());
+    tokio::spawn(listen::serve(Listener::Tcp(listener), router, entrance, stop.clone()));
     Api { at, status, applied, orders }
 }
