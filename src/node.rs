@@ -5,7 +5,8 @@
 
 mod swarm;
 
-use crate::access::hive::{Accounts, read_keys};
+use crate::access::account_keys;
+use crate::access::hive::Accounts;
 use crate::access::keys::{KeyRing, keys_path};
 use crate::access::limits::Limits;
 use crate::access::signed::Once;
@@ -252,7 +253,7 @@ fn access(config: &Config) -> Result<Access, NodeError> {
     let wanted = &config.access;
     let unread = |path: &Path, why| NodeError::Keys { path: path.to_owned(), why };
     let file = match &wanted.account_keys {
-        Some(path) => Watched::open(path, read_keys).map_err(|why| unread(path, why))?,
+        Some(path) => Watched::open(path, account_keys::read).map_err(|why| unread(path, why))?,
         None => Watched::default(),
     };
     let accounts = Accounts::new(file, wanted.hive_api.clone());

@@ -54,6 +54,11 @@ impl Authority {
         met.then_some(Self { threshold, keys })
     }
 
+    /// Its keys.
+    pub fn keys(&self) -> impl Iterator<Item = HiveKey> {
+        self.keys.iter().map(|(key, _)| *key)
+    }
+
     /// Whether these signatures of `text` are enough, each key counting once.
     pub fn signed(&self, text: &[u8], signatures: &[HiveSignature]) -> bool {
         let signers: BTreeSet<HiveKey> =

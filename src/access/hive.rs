@@ -6,14 +6,13 @@
 //! *Always holds:* an account of the file is never asked for elsewhere; every question ends within [`LOOK_UP`]; an endpoint's
 //! answer is bounded and counts only when it is about the account that was asked for.
 
+use super::account_keys::KeyFile;
 use super::book::Book;
 use super::dialogue::Proof;
 use super::watched::Watched;
 use honeygraph_protocols::auth::{Account, Authority};
 use honeygraph_protocols::json::{self, Json};
 use honeygraph_protocols::swarm::keys::HiveSignature;
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -28,11 +27,6 @@ const LOOK_UP: Duration = Duration::from_secs(15);
 const QUESTIONS: usize = 8;
 /// Largest answer taken, in bytes: real ones have 4 KiB, a profile's picture included.
 const MAX_ANSWER: usize = 256 << 10;
-/// Largest file of keys, in bytes.
-const MAX_FILE: u64 = 4 << 20;
-
-/// Keys of the operator's file.
-pub type KeyFile = BTreeMap<Account, Authority>;
 
 /// Accounts and their keys.
 #[derive(Debug)]
@@ -51,28 +45,6 @@ impl Default for Accounts {
     }
 }
 
-/// Reads `HONEYGRAPH_ACCOUNT_KEYS`: `{"alice":{"active":["STM…"]}}`, or `active` as Hive writes it. What else stands with an
-/// account (`memo`) is for others.
-pub fn read_keys(path: &Path) -> Result<KeyFile, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_FILE {
-        return Err(format!("longer than {MAX_FILE} bytes"));
-    }
-    let text = std::fs::read(path).map_err(|error| error.to_string())?;
-    let Ok(Json::Object(accounts)) = json::parse(&text) else { return Err("not a JSON object".into()) };
-    let mut keys = BTreeMap::new();
-    for (name, value) in accounts {
-        let name = name.to_string_lossy();
-        let account = Account::new(&name).ok_or_else(|| format!("{name:?} is not the name of a Hive account"))?;
-        if let Some(active) = value.get("active") {
-            let authority = Authority::from_json(active)
-                .ok_or_else(|| format!("{name}: active is no list of keys (STM…), nor an authority that can be met"))?;
-            keys.insert(account, authority);
-        }
-    }
-    Ok(keys)
-}
-
 impl Accounts {
     /// Keys of a file, and endpoints that are asked for the others, in this order.
     pub fn new(file: Watched<KeyFile>, endpoints: Vec<String>) -> Result<Self, reqwest::Error> {
@@ -88,7 +60,7 @@ impl Accounts {
 
     /// Whether the account's active authority signed this text.
     pub async fn signed(&self, account: &Account, text: &[u8], signatures: &[HiveSignature]) -> Proof {
-        if let Some(authority) = self.file.get().get(account) {
+        if let Some(authority) = self.file.get().get(account).and_then(|keys| keys.active.as_ref()) {
             return proof(authority, text, signatures);
         }
         let known = {

@@ -6,6 +6,7 @@
 //! *Always holds:* whoever has proven nothing may do nothing that needs a right; which accounts and keys there are is told
 //! to nobody; no secret is kept, logged or shown, only its hash.
 
+pub mod account_keys;
 pub mod address;
 pub mod book;
 pub mod caller;

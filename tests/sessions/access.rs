@@ -3,9 +3,10 @@
 use crate::fixtures::{guarded_cases, play};
 use crate::speaking::{Client, Server, ack, limits, put};
 use honeygraph::access::Access;
+use honeygraph::access::account_keys;
 use honeygraph::access::address::range;
 use honeygraph::access::grant::Roll;
-use honeygraph::access::hive::{Accounts, read_keys};
+use honeygraph::access::hive::Accounts;
 use honeygraph::access::keys::{Key, KeyRing, Scope, keys_path};
 use honeygraph::access::watched::Watched;
 use honeygraph::feed::limits::Limits;
@@ -149,7 +150,7 @@ async fn the_operators_file_goes_before_hive() {
     let keys = json!({"alice": {"active": [file_key.key()], "memo": "STM1"},
         "bob": {"active": {"weight_threshold": 2, "key_auths": [[bob.key(), 2]]}}});
     std::fs::write(&path, keys.to_string()).unwrap();
-    let accounts = Accounts::new(Watched::open(&path, read_keys).unwrap(), vec![hive.url()]).unwrap();
+    let accounts = Accounts::new(Watched::open(&path, account_keys::read).unwrap(), vec![hive.url()]).unwrap();
     let server = Server::guarded(limits(), Access { require: true, accounts, ..Access::default() }).await;
     let mut client = server.connect("/fork-stream").await;
     let required = client.hear().await;
@@ -161,7 +162,7 @@ async fn the_operators_file_goes_before_hive() {
     assert_eq!(hive.asked(), 0);
     for wrong in ["[]", r#"{"x":{}}"#, r#"{"alice":{"active":["STM"]}}"#, r#"{"alice":{"active":[]}}"#] {
         std::fs::write(&path, wrong).unwrap();
-        assert!(read_keys(&path).is_err(), "{wrong}");
+        assert!(account_keys::read(&path).is_err(), "{wrong}");
     }
 }
 

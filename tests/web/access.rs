@@ -3,9 +3,10 @@
 use crate::client::{Answer, get, post, send};
 use crate::store::{Api, Store, entered, guarded, serve, told};
 use honeygraph::access::Access;
+use honeygraph::access::account_keys;
 use honeygraph::access::address::range;
 use honeygraph::access::grant::Roll;
-use honeygraph::access::hive::{Accounts, read_keys};
+use honeygraph::access::hive::Accounts;
 use honeygraph::access::keys::{Key, KeyRing, Scope, keys_path};
 use honeygraph::access::limits::{Limits, Rates};
 use honeygraph::access::watched::Watched;
@@ -164,7 +165,7 @@ async fn guarded_by_accounts(folder: &Path, store: &Store, signer: &Signer) -> A
     let path = folder.join("accounts.json");
     let keys = json!({"alice": {"active": [signer.key()]}, "bob": {"active": [signer.key()]}, "carol": {"active": [signer.key()]}});
     std::fs::write(&path, keys.to_string()).unwrap();
-    let accounts = Accounts::new(Watched::open(&path, read_keys).unwrap(), Vec::new()).unwrap();
+    let accounts = Accounts::new(Watched::open(&path, account_keys::read).unwrap(), Vec::new()).unwrap();
     let roll = "[alice]\nscopes = [\"admin\"]\n[carol]\nscopes = [\"read\"]\n[dave]\nscopes = [\"admin\"]";
     let roll = Roll::new(&[], &toml::from_str(roll).unwrap()).unwrap();
     guarded(store, Access { accounts, roll, ..rules() }).await
