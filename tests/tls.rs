@@ -109,7 +109,7 @@ fn what_cannot_be_served_is_no_start() {
     let ledger = folder.path().join("ledger");
     std::fs::write(&ledger, "mine").unwrap();
     let launch = Launch::new(env!("CARGO_BIN_EXE_honeygraph"), folder.path().join("data"));
-    let launch = launch.env("HONEYGRAPH_ADMIN_LISTEN", &format!("unix:{}", ledger.display()));
+    let launch = launch.env("HONEYGRAPH_ADMIN_LISTEN", format!("unix:{}", ledger.display()));
     assert!(launch.start().map(drop).unwrap_err().to_string().contains("ledger"));
     assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "mine");
 }
