@@ -3,7 +3,7 @@
 //! `{"alice":{"active":["STM…"],"memo":"STM…"}}`, each role one key, a list, or an authority as Hive writes it. Feeds and callers
 //! sign with the active authority; a vote counts by any key of its account (`docs/decisions/0017-votes.md`).
 //!
-//! *Always holds:* bounded, and read whole or refused.
+//! *Always holds:* bounded, and read whole or refused; only in a role that nobody signs feeds with is left out what is no key.
 
 use super::grant::MAX_ACCOUNTS;
 use honeygraph_protocols::auth::{Account, Authority};
@@ -59,11 +59,13 @@ fn of_account(roles: &Json) -> Result<AccountKeys, String> {
     let mut keys = AccountKeys::default();
     for (role, value) in roles {
         let role = role.to_string_lossy();
-        let authority = Authority::from_json(value)
-            .ok_or_else(|| format!("{role} is no list of keys (STM…), nor an authority that can be met"))?;
-        keys.all.extend(authority.keys());
+        let authority = Authority::from_json(value);
+        keys.all.extend(authority.iter().flat_map(Authority::keys));
         if role == "active" {
-            keys.active = Some(authority);
+            keys.active = authority;
+            if keys.active.is_none() {
+                return Err("active is no list of keys (STM…), nor an authority that can be met".into());
+            }
         }
     }
     if keys.all.len() > MAX_KEYS {
