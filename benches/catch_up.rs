@@ -12,11 +12,12 @@
 
 use honeygraph_testnet::api::Api;
 use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::fetching;
 use honeygraph_testnet::honeycomb::live::Pace;
 use honeygraph_testnet::honeycomb::{Config, Honeycomb, Profile};
 use honeygraph_testnet::measure::{Table, median, ms, size};
 use honeygraph_testnet::process::{Launch, Node};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -81,27 +82,13 @@ fn offline(words: &[&str], file: &Path, data: &Path) -> Result<(), Box<dyn Error
     Err(format!("{words:?}: {}", String::from_utf8_lossy(&done.stderr)).into())
 }
 
-/// From the operator's word for the newest checkpoint until the state is there.
+/// A node that has nothing fetches it all.
 fn fetch(source: &Node, data: &Path, status: &Value) -> Result<Duration, Box<dyn Error>> {
     let launch = Launch::new(BINARY, data).env("SYNC_ENABLED", "true").env("PEERS", source.endpoints.swarm.join(","));
     let mut node = launch.start()?;
     let api = Api::new(&node.endpoints.api);
-    let connected = |_: &Value| {
-        let sync = api.json(&format!("/api/sync/status?network={NETWORK}")).ok()?;
-        sync["peers"].as_array().filter(|peers| !peers.is_empty()).map(drop)
-    };
-    api.wait(NETWORK, "the peer", connected)?;
-    let start = Instant::now();
-    let word = json!({ "hash": status["head"]["period"], "trusted": true, "reason": "bench", "network": NETWORK });
-    api.post("/api/admin/trust", &word)?;
-    let label = status["head"]["opening_label"].as_u64().ok_or("the source has no label")?;
-    // Everything up to the checkpoint: what came behind it is nobody's to vouch for.
-    let there = |status: &Value| {
-        let applied = status["durable"] == status["applied"];
-        (applied && status["head"]["opening_label"].as_u64()? + 100 >= label).then_some(())
-    };
-    api.wait(NETWORK, "the history", there)?;
-    let took = start.elapsed();
+    fetching::wait_for_peers(&api, NETWORK, 1)?;
+    let took = fetching::fetch(&api, NETWORK, status)?;
     node.process.stop()?;
     Ok(took)
 }

@@ -4,12 +4,10 @@ mod desk;
 
 use desk::{NETWORK, PERIODS, config, honeycomb, pace, told};
 use honeygraph::config::Config;
-use honeygraph::swarm::host::{AskError, Handle, Host, Protocol, Settings};
+use honeygraph::swarm::host::{AskError, Protocol};
 use honeygraph::swarm::peers::PeerBook;
-use honeygraph::swarm::sync::check;
-use honeygraph_bootstrap::address;
+use honeygraph::swarm::sync::check::{self, Room};
 use honeygraph_bootstrap::source::Source;
-use honeygraph_bootstrap::transport::Line;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, HeadersWanted, Request, Walk};
 use honeygraph_protocols::swarm::keys::PeerKey;
@@ -22,17 +20,17 @@ use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::held::Held;
 use honeygraph_testnet::honeycomb::live::Pace;
 use honeygraph_testnet::honeycomb::{Fault, Honeycomb, Profile};
+use honeygraph_testnet::load::{Shape, Stream, Write, drive};
 use honeygraph_testnet::local::LocalNode;
+use honeygraph_testnet::neighbour::{self, Neighbour};
 use honeygraph_testnet::process::Launch;
-use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Ops with which the first period that has its place has begun, and has not ended.
 const FIRST_OPS: u64 = 250;
@@ -428,33 +426,21 @@ fn a_node_without_its_api_port_ends_with_its_swarm() {
     assert_eq!(heard.recv_timeout(STILL), Ok(true));
 }
 
-/// A peer that speaks the protocols itself.
+/// A peer that speaks the protocols itself, and the node that it has met.
 struct Peer {
-    handle: Handle,
+    peer: Neighbour,
     node: PeerId,
-    _stop: DropGuard,
 }
 
 impl Peer {
     async fn of(node: &LocalNode) -> Self {
-        let line = Line { key: Keypair::generate_ed25519(), pre_shared: None, neighbourhood: Default::default() };
-        let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        let (announce, topics, mdns) = (Vec::new(), Vec::new(), false);
-        let settings = Settings { line, listen, announce, manners: Default::default(), mdns, topics };
-        let (mut host, handle, _) = Host::new(settings).unwrap();
-        host.listen().await;
-        let stop = CancellationToken::new();
-        tokio::spawn(host.run(stop.clone()));
-        let addresses: Vec<Multiaddr> = node.endpoints().swarm.iter().map(|at| at.parse().unwrap()).collect();
-        let node = address::peer(&addresses[0]).unwrap();
-        handle.dial(addresses).await;
-        let mut seen = handle.seen();
-        seen.wait_for(|seen| seen.peers.get(&node).is_some_and(|peer| peer.answers)).await.unwrap();
-        Self { handle, node, _stop: stop.drop_guard() }
+        let peer = Neighbour::new().await.unwrap();
+        let node = peer.meet(&node.endpoints().swarm).await.unwrap();
+        Self { peer, node }
     }
 
     async fn raw(&self, protocol: Protocol, bytes: Vec<u8>) -> Result<Vec<u8>, AskError> {
-        self.handle.ask(self.node, protocol, bytes).await
+        self.peer.handle.ask(self.node, protocol, bytes).await
     }
 
     async fn ask(&self, request: &Request) -> Answer {
@@ -533,4 +519,43 @@ async fn what_is_served_proves_itself_and_hostile_questions_change_nothing() {
     }
     assert_eq!(peer.ask(&headers(NETWORK, &newest, Walk::Back, 256)).await, Answer::Headers(back));
     tokio::task::spawn_blocking(move || node.stop().unwrap()).await.unwrap();
+}
+
+/// Ops that pack well: a period of them is more than whoever asks unpacks of one answer, and small on the wire.
+fn packs_well() -> Stream {
+    const OPS: u64 = 24;
+    let data = format!("\"{}\"", "x".repeat(3_800_000));
+    let mut stream = Stream::new(Shape { per_marker: 1, per_period: OPS, ..Shape::usual("packs") });
+    (0..OPS).for_each(|nth| stream.push(&Write::put(["long".to_owned(), nth.to_string()], &*data)));
+    stream.finish();
+    stream
+}
+
+/// Failed once: an answer ended by the bytes of its frames alone, and an honest peer paid for what nobody unpacks.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_ends_before_it_is_more_than_anybody_unpacks() {
+    const NETWORK: &str = "spkccT_";
+    let folder = tempfile::tempdir().unwrap();
+    let launch = Launch::new(env!("CARGO_BIN_EXE_honeygraph"), folder.path()).env("SYNC_ENABLED", "true");
+    let node = launch.start().unwrap();
+    drive(&node.endpoints.feed, &packs_well()).unwrap();
+    let status = Api::new(&node.endpoints.api).settled(NETWORK).unwrap();
+    let peer = Neighbour::new().await.unwrap();
+    let id = peer.meet(&node.endpoints.swarm).await.unwrap();
+    let newest = status["head"]["period"].as_str().unwrap();
+    let headers = peer.headers(id, NETWORK, newest).await.unwrap();
+    let [header] = &headers[..] else { panic!("{headers:?}") };
+    let (mut from, mut found, mut answers) = (0, 0, 0);
+    while found < header.count {
+        let bytes = peer.ask(id, &neighbour::batches(header, from)).await.unwrap();
+        let Answer::Batches(batches) = Answer::decode(&bytes).unwrap() else { panic!("batches") };
+        assert!(!batches.is_empty() && bytes.len() < 1 << 20);
+        let mut room = Room::ANSWER;
+        for batch in batches.iter() {
+            check::body(&batch.line, &batch.frames, &mut room).unwrap();
+            from = batch.line.end();
+        }
+        (found, answers) = (found + batches.len() as u32, answers + 1);
+    }
+    assert_eq!((found, answers), (header.count, 2));
 }

@@ -9,7 +9,7 @@
 use super::following::{Event, Following};
 use super::host::{AskError, Handle, Protocol, Rumour, Seen, Word};
 use super::peers::book::Consequence;
-use super::peers::limits::{Bucket, Limits};
+use super::peers::limits::{Bucket, GOSSIP};
 use super::peers::{Offence, PeerBook};
 use super::sync::message::AskId;
 use super::sync::{Effect, Failure, Input, Progress};
@@ -431,7 +431,7 @@ impl Task {
             return;
         }
         let now = now_ms();
-        let teller = self.tellers.entry(rumour.from).or_insert_with(|| Limits::new(now).gossip);
+        let teller = self.tellers.entry(rumour.from).or_insert_with(|| Bucket::new(GOSSIP, now));
         let word = match Announced::decode_canonical(&rumour.data) {
             // It goes no further, and nobody pays: it may only have passed on what others said.
             _ if teller.take(now, 1).is_err() => Word::Keep,

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod asking;
 pub mod feeding;
+pub mod fetching;
 pub mod gateway;
 pub mod held;
 pub mod hive;
@@ -13,6 +14,7 @@ pub mod http;
 pub mod load;
 pub mod local;
 pub mod measure;
+pub mod neighbour;
 pub mod powercut;
 pub mod process;
 pub mod recording;

@@ -9,6 +9,8 @@ use libp2p::pnet::PreSharedKey;
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+mod limits;
+
 const TOPIC: &str = "/test/heads/1";
 /// Far beyond what anything here takes: what does not come at all ends the test.
 const NEVER: Duration = Duration::from_secs(60);

@@ -1,13 +1,9 @@
-//! How much one peer may ask of us: token buckets on passed-in time.
+//! How much one peer may tell us (what it may ask, `serve::allowance` says): token buckets on passed-in time.
 //!
 //! *Always holds:* a bucket never holds more than its burst; what was refused has cost nothing.
 
-/// Requests a second that one peer may make, and at once. A syncing peer needs about one for each MiB.
-const REQUESTS: Rate = Rate { per_second: 100, burst: 400 };
-/// Bytes a second that one peer may have, and at once: a fast link's worth. Beyond it the peer is told to come later.
-const BYTES: Rate = Rate { per_second: 64 << 20, burst: 256 << 20 };
 /// Gossip messages a second of one author: a head each batch of a busy network, and votes.
-const GOSSIP: Rate = Rate { per_second: 20, burst: 200 };
+pub const GOSSIP: Rate = Rate { per_second: 20, burst: 200 };
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,24 +42,5 @@ impl Bucket {
             }
             None => Err((cost - self.level).div_ceil(self.rate.per_second)),
         }
-    }
-}
-
-/// What one peer may ask of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests.
-    pub requests: Bucket,
-    /// Bytes of answers.
-    pub bytes: Bucket,
-    /// Gossip messages.
-    pub gossip: Bucket,
-}
-
-impl Limits {
-    /// Of a peer that has just come.
-    pub fn new(now: u64) -> Self {
-        let bucket = |rate| Bucket::new(rate, now);
-        Self { requests: bucket(REQUESTS), bytes: bucket(BYTES), gossip: bucket(GOSSIP) }
     }
 }

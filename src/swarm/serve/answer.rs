@@ -1,19 +1,20 @@
 //! Answers to what peers ask of blocks: headers, lines, batches.
 //!
-//! *Always holds:* an answer ends at about 1 MiB of frames; what is asked for by its id is served only when our own
-//! header has that id; what is not here is `NotHeld`, whatever was asked.
+//! *Always holds:* an answer ends at about 1 MiB of frames, or at 64 MiB of what they unpack to, and whoever asked comes on;
+//! what is asked for by its id is served only when our own header has that id; what is not here is `NotHeld`, whatever was
+//! asked.
 
 use super::Held;
 use super::period::{Closed, Headers, History, is_whole};
 use crate::fork::record::{Node, Record};
-use crate::journal::JournalError;
+use crate::journal::{Frame as Packed, JournalError};
 use crate::projection::state::kv::Fjall;
 use crate::projection::state::reader::{Named, Snapshot};
 use crate::projection::state::{Batch, StateError};
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{
-    ANSWER_BYTES, Answer, Batch as Sent, BatchesWanted, Frame, HeadersWanted, Line, LinesWanted, MAX_BATCHES,
-    MAX_FRAMES, MAX_HEADERS, MAX_LINES, MAX_PERIOD_BATCHES, NewestWanted, PeriodId, Request, Walk,
+    ANSWER_BODY_BYTES, ANSWER_BYTES, Answer, Batch as Sent, BatchesWanted, Frame, HeadersWanted, Line, LinesWanted,
+    MAX_BATCHES, MAX_FRAMES, MAX_HEADERS, MAX_LINES, MAX_PERIOD_BATCHES, NewestWanted, PeriodId, Request, Walk,
 };
 use honeygraph_protocols::swarm::names::Label;
 use honeygraph_protocols::swarm::wire::List;
@@ -163,7 +164,7 @@ impl Serving<'_> {
 
     /// As many of these batches as fit into an answer, the first without the frames that are passed over.
     fn filled<'b>(&self, batches: impl Iterator<Item = &'b Batch>, mut skip: u32) -> Result<Answer, ServeError> {
-        let (mut sent, mut bytes) = (Vec::new(), 0);
+        let (mut sent, mut bytes, mut bodies) = (Vec::new(), 0, 0);
         for batch in batches.take(MAX_BATCHES) {
             let mut frames = Vec::new();
             let mut more = false;
@@ -175,12 +176,13 @@ impl Serving<'_> {
                     continue;
                 }
                 // At least one frame goes into an answer, so that whoever asks comes on.
-                let full = bytes > 0 && bytes + body.len() > ANSWER_BYTES;
-                if full || frames.len() == MAX_FRAMES {
+                let unpacked = Packed::new(&body).body_bytes()?;
+                let full = bytes + body.len() > ANSWER_BYTES || bodies + unpacked > ANSWER_BODY_BYTES;
+                if (full && bytes > 0) || frames.len() == MAX_FRAMES {
                     more = true;
                     break;
                 }
-                bytes += body.len();
+                (bytes, bodies) = (bytes + body.len(), bodies + unpacked);
                 frames.push(Frame { count: piece.count, bytes: body });
             }
             skip = 0;

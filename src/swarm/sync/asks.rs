@@ -19,9 +19,9 @@ pub(super) const AT_ONCE: usize = 4;
 pub const ASK_MS: u64 = 10_000;
 /// A request is given to a second peer when it takes so many times as long as answers do, between these bounds, ms.
 const OVERTAKEN: u64 = 4;
-const OVERTAKEN_MS: (u64, u64) = (500, 3_000);
+pub(super) const OVERTAKEN_MS: (u64, u64) = (500, 3_000);
 /// Longest time for which "busy" is believed, ms.
-const BUSY_MS: u64 = 30_000;
+pub(super) const BUSY_MS: u64 = 30_000;
 /// How slow a peer can count.
 const SLOWEST: u32 = 4;
 

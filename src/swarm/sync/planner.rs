@@ -22,15 +22,15 @@ pub const SUPPLIES: usize = 8;
 /// Anchors held; the oldest make room. One a period, so two days.
 pub const ANCHORS: usize = 576;
 /// Periods remembered with those who gave their header, until their proof has come: two weeks.
-const CLAIMS: usize = 4_096;
+pub(super) const CLAIMS: usize = 4_096;
 /// Headers proven false that are remembered; the oldest make room, and would be tried once more.
-const FALSE_HEADERS: usize = 4_096;
+pub(super) const FALSE_HEADERS: usize = 4_096;
 /// Peers heard of; a connection limit keeps them fewer.
-const REMOTES: usize = 1_024;
+pub(super) const REMOTES: usize = 1_024;
 /// While something is out or waits, time is looked at so often, ms.
 pub const TICK_MS: u64 = 250;
 /// Checkpoints offered to the operator.
-const OFFERED: usize = 16;
+pub(super) const OFFERED: usize = 16;
 
 /// What was supplied.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub struct Planner {
     /// Supplies that the core has not answered.
     pub(super) supplies: BTreeMap<u64, Supplied>,
     pub(super) next_ticket: u64,
-    claims: VecDeque<(PeriodId, Vec<PeerKey>)>,
+    pub(super) claims: VecDeque<(PeriodId, Vec<PeerKey>)>,
     pub(super) false_headers: VecDeque<PeriodId>,
     meter: Meter,
     done: u64,

@@ -1,5 +1,6 @@
 //! The planner by script: who is asked what, what is answered, what follows.
 
+mod limits;
 mod open;
 mod past;
 

@@ -24,7 +24,7 @@ const OPINIONS: usize = 2;
 /// How long the first answer waits for the second, ms.
 const OPINION_MS: u64 = 2_000;
 /// Headers of one walk, about ten years of periods: a history that is longer was made to be.
-const WALKED: u64 = 1_000_000;
+pub(super) const WALKED: u64 = 1_000_000;
 
 impl Planner {
     /// Goes on with the walk.

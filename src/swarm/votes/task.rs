@@ -17,7 +17,7 @@ use crate::projection::state::StateError;
 use crate::swarm::following::Event;
 use crate::swarm::host::{Handle, Rumour, Word};
 use crate::swarm::peers::Offence;
-use crate::swarm::peers::limits::{Bucket, Limits};
+use crate::swarm::peers::limits::{Bucket, GOSSIP};
 use crate::swarm::serve::Held;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::keys::PeerKey;
@@ -358,7 +358,7 @@ impl Votes {
 
     async fn rumour(&mut self, rumour: Rumour) {
         let now = now_ms();
-        let teller = self.tellers.entry(rumour.from).or_insert_with(|| Limits::new(now).gossip);
+        let teller = self.tellers.entry(rumour.from).or_insert_with(|| Bucket::new(GOSSIP, now));
         let allowed = teller.take(now, 1).is_ok();
         let network = self.networks.keys().find(|network| topic(network) == rumour.topic).cloned();
         let word = match (Said::decode_canonical(&rumour.data), network) {

@@ -17,8 +17,36 @@ pub const AFTER: usize = 12;
 /// Periods after which the histories of a partition part.
 const PARTS_AT: usize = BEFORE + 2;
 
+/// How a run goes in time.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    /// A period lasts so long, ms.
+    pub period_ms: u64,
+    /// Batches of the open period come in so many steps.
+    pub batches: u64,
+    /// When everything has to be right, ms.
+    pub end_ms: u64,
+    /// How often it is said again what somebody vouches for, ms.
+    pub says_ms: u64,
+    /// Not everybody meets everybody: what is said again goes on from one to the next.
+    pub mesh: bool,
+}
+
+/// Ten minutes, with short periods: more happens in them.
+const SHORT: Course = Course { period_ms: 20_000, batches: 4, end_ms: 600_000, says_ms: 5_000, mesh: false };
+/// A real network's hour: a period takes 100 blocks of 3 s, and ten minutes more until everything is right.
+const HOUR: Course = Course { period_ms: 300_000, batches: 100, end_ms: 4_200_000, says_ms: 40_000, mesh: true };
+/// Ops of each batch then: ten a second.
+const HOUR_OPS: u64 = 30;
+/// Nodes of that hour, those that are fed included.
+const HOUR_NODES: usize = 50;
+/// How far those whom a node meets stand from it in a ring then: eight neighbours, as in a mesh of gossip.
+const HOUR_MEETS: [usize; 4] = [1, 2, 5, 13];
+
 /// The players.
 pub struct Cast {
+    /// How the run goes in time.
+    pub course: Course,
     /// The nodes.
     pub nodes: Vec<Node>,
     /// What the feeds say: the first is what honest honeycombs agree on.
@@ -38,9 +66,14 @@ pub struct Cast {
 impl Cast {
     /// The players of a scenario.
     pub fn new(scenario: Scenario, chance: &mut Chance) -> Self {
-        let size = Size { periods: (BEFORE + AFTER) as u64, batches: 2 + chance.below(3), ops: 1 + chance.below(4) };
+        let periods = (BEFORE + AFTER) as u64;
+        let (course, size) = match scenario {
+            Scenario::Hour => (HOUR, Size { periods, batches: HOUR.batches, ops: HOUR_OPS }),
+            _ => (SHORT, Size { periods, batches: 2 + chance.below(3), ops: 1 + chance.below(4) }),
+        };
         let truth = History::new("spkcc_", size, 1 + chance.below(1_000));
         let mut cast = Self {
+            course,
             nodes: Vec::new(),
             feeds: vec![truth],
             electorate: BTreeMap::new(),
@@ -53,7 +86,7 @@ impl Cast {
             cast.fed(name, 0, 0);
         }
         cast.play(scenario, size, chance);
-        cast.meet();
+        cast.meet(scenario);
         cast
     }
 
@@ -120,6 +153,12 @@ impl Cast {
                 cast.follower(Kind::Honest, &truth.first(BEFORE));
                 cast.apart = vec![3, 4];
             }
+            Scenario::Hour => {
+                ["david", "erica"].iter().for_each(|name| cast.fed(name, 0, 0));
+                for nth in cast.nodes.len()..HOUR_NODES {
+                    cast.follower(Kind::Honest, &truth.first(BEFORE * (nth % 4) / 3));
+                }
+            }
         }
     }
 
@@ -142,10 +181,13 @@ impl Cast {
         self.nodes.push(node);
     }
 
-    fn meet(&mut self) {
+    fn meet(&mut self, scenario: Scenario) {
         let all = self.nodes.len();
         for nth in 0..all {
-            self.nodes[nth].meets = (0..all).filter(|other| *other != nth).collect();
+            let apart = |other: usize| nth.abs_diff(other).min(all - nth.abs_diff(other));
+            let meets =
+                |other: &usize| *other != nth && (scenario != Scenario::Hour || HOUR_MEETS.contains(&apart(*other)));
+            self.nodes[nth].meets = (0..all).filter(meets).collect();
         }
         if let Some((victim, captors)) = &self.eclipsed {
             for nth in 0..all {

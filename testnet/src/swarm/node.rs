@@ -15,6 +15,9 @@ use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::NetworkName;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Messages of gossip that a node remembers as heard.
+const HEARD: usize = 1_024;
+
 /// A node.
 pub struct Node {
     /// Its peer key, with which it votes.
@@ -47,6 +50,10 @@ pub struct Node {
     pub life: u64,
     /// Periods of its feed that it has voted on.
     pub voted: usize,
+    /// When it last said what it has to say.
+    pub said_ms: u64,
+    /// Numbers of what it heard.
+    heard: BTreeSet<u64>,
     /// Votes for another hash, too.
     pub equivocates: bool,
     /// Minority alarms.
@@ -69,6 +76,8 @@ impl Node {
             meets: BTreeSet::new(),
             life: 0,
             voted: 0,
+            said_ms: 0,
+            heard: BTreeSet::new(),
             equivocates: false,
             alarms: 0,
             voter,
@@ -88,6 +97,15 @@ impl Node {
         !matches!(self.kind, Kind::Liar(_)) && !self.equivocates
     }
 
+    /// Whether it hears this message for the first time.
+    pub fn hears(&mut self, n: u64) -> bool {
+        let is_new = self.heard.insert(n);
+        if self.heard.len() > HEARD {
+            self.heard.pop_first();
+        }
+        is_new
+    }
+
     /// Starts, perhaps again.
     pub fn start(&mut self, now: u64, seed: u64, electorate: &BTreeMap<String, Account>) {
         let network: NetworkName = self.core.chain.network.clone();
@@ -97,6 +115,8 @@ impl Node {
         self.book = PeerBook::from_bytes(&self.book.to_bytes(now)).expect("its own bytes");
         self.own_votes = OwnVotes::from_bytes(&self.own_votes.to_bytes()).expect("its own bytes");
         self.peers.clear();
+        self.said_ms = 0;
+        self.heard.clear();
         self.is_up = true;
         let mut none = Vec::new();
         let names = electorate.values().map(|account| account.name.clone()).collect();

@@ -104,7 +104,8 @@ pub fn answer(kind: Kind, chain: &History, lies: &mut Lies, request: &Request, c
     }
 }
 
-fn other_bodies(honest: Answer, chance: &mut Chance) -> Answer {
+/// Batches of which one has other ops than its line says; anything else as it is.
+pub fn other_bodies(honest: Answer, chance: &mut Chance) -> Answer {
     let Answer::Batches(list) = honest else { return honest };
     let mut batches: Vec<Batch> = list.into_vec();
     let at = chance.below(batches.len() as u64) as usize;

@@ -25,10 +25,12 @@ pub enum Scenario {
     Eclipse,
     /// Two halves that go on apart, and meet again.
     PartitionRejoin,
+    /// Fifty nodes for an hour of a network that writes ten ops a second: what a bench times.
+    Hour,
 }
 
 impl Scenario {
-    /// All of them.
+    /// All that are short enough to be played with many seeds.
     pub fn all() -> Vec<Self> {
         let liars = Lie::ALL.into_iter().map(Self::Liar);
         let others = [

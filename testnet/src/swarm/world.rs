@@ -3,7 +3,7 @@
 //! *Always holds:* one thing happens at a time, in an order that the seed gives; safety is looked at after everything that
 //! happens to a core; then the faults end, and everything has to come right.
 
-use super::cast::{AFTER, BEFORE, Cast};
+use super::cast::{AFTER, BEFORE, Cast, Course};
 use super::history::closing;
 use super::invariants::{self, Broken};
 use super::node::Node;
@@ -20,12 +20,8 @@ use honeygraph_protocols::swarm::votes::Said;
 use honeygraph_protocols::swarm::wire::Message;
 use std::collections::BTreeMap;
 
-/// A period lasts so long, ms.
-const PERIOD_MS: u64 = 20_000;
-/// When the faults end.
-const FAULTS_MS: u64 = PERIOD_MS * (AFTER as u64 - 4);
-/// When everything has to be right: ten minutes.
-const END_MS: u64 = 600_000;
+/// Periods after whose time the faults end.
+const FAULTY: u64 = AFTER as u64 - 4;
 /// Between two looks of a node at its peers, ms.
 const ROUND_MS: u64 = 5_000;
 /// Between a supply and its being durable, ms.
@@ -40,7 +36,7 @@ enum Event {
     Ask { from: usize, to: usize, life: u64, id: u64, request: Request },
     Reply { from: usize, to: usize, life: u64, id: u64, sent: Sent },
     Status { from: usize, to: usize, status: Box<NetworkStatus> },
-    Said { from: usize, to: usize, said: Box<Said> },
+    Said { from: usize, to: usize, n: u64, said: Box<Said> },
     Durable { node: usize, life: u64, supply: Box<Supply> },
     Start(usize),
 }
@@ -130,7 +126,7 @@ impl World {
             self.events += 1;
             self.trace.update(&at.to_le_bytes());
             event.hash(&mut self.trace);
-            if self.now > START + END_MS {
+            if self.now > START + self.cast.course.end_ms {
                 break;
             }
             self.happen(event)?;
@@ -139,7 +135,7 @@ impl World {
             }
         }
         invariants::healed::check(self)?;
-        let healed_ms = healed.unwrap_or(END_MS);
+        let healed_ms = healed.unwrap_or(self.cast.course.end_ms);
         let (trace, events, deaths) = (*self.trace.finalize().as_bytes(), self.events, self.deaths);
         let alarms = self.nodes.iter().map(|node| node.alarms).sum();
         Ok(Outcome { trace, events, healed_ms, deaths, penalties: self.penalties.clone(), alarms })
@@ -147,14 +143,15 @@ impl World {
 
     /// Whether the faults are over.
     pub(super) fn is_calm(&self) -> bool {
-        self.now >= START + FAULTS_MS
+        self.now >= START + self.cast.course.period_ms * FAULTY
     }
 
     /// Periods that are closed by now, and batches of the open one.
     fn come(&self) -> (usize, usize) {
         let passed = self.now - START;
-        let closed = (passed / PERIOD_MS) as usize;
-        let into = (passed % PERIOD_MS) * 4 / PERIOD_MS;
+        let Course { period_ms, batches, .. } = self.cast.course;
+        let closed = (passed / period_ms) as usize;
+        let into = (passed % period_ms) * batches / period_ms;
         if closed >= AFTER { (BEFORE + AFTER, 0) } else { (BEFORE + closed, into as usize) }
     }
 
@@ -216,7 +213,7 @@ impl World {
                 let key = self.nodes[from].key();
                 self.tell(to, sync::Input::Status(key, status))?;
             }
-            Event::Said { from, to, said } => self.heard(from, to, *said)?,
+            Event::Said { from, to, n, said } => self.heard(from, to, n, *said)?,
             Event::Durable { node, life, supply } => self.durable(node, life, &supply)?,
         }
         Ok(())
@@ -245,7 +242,11 @@ impl World {
             self.nodes[node].core.chain = self.cast.feeds[0].first(closed);
         }
         self.meet(node)?;
-        self.speak(node)?;
+        let due = self.nodes[node].said_ms + self.cast.course.says_ms;
+        if self.now >= due || self.come().0 > self.nodes[node].voted {
+            self.nodes[node].said_ms = self.now;
+            self.speak(node)?;
+        }
         let status = self.status(node);
         let peers: Vec<usize> = self.nodes[node].peers.iter().copied().collect();
         for peer in peers {
@@ -346,14 +347,16 @@ impl World {
             said.push(Said::Vote(me.voter.vote(&network, &stranger.name, label, &fake.hash, self.now)));
         }
         for said in said {
-            self.heard(node, node, said)?;
+            self.next += 1;
+            self.heard(node, node, self.next, said)?;
         }
         Ok(())
     }
 
-    /// A node hears something said, and passes it on if it is new.
-    fn heard(&mut self, from: usize, to: usize, said: Said) -> Result<(), Broken> {
-        if !self.nodes[to].is_up {
+    /// A node hears something said, and passes it on if it is new, or (where not everybody meets everybody) said again for
+    /// those who came later.
+    fn heard(&mut self, from: usize, to: usize, n: u64, said: Said) -> Result<(), Broken> {
+        if !self.nodes[to].is_up || !self.nodes[to].hears(n) {
             return Ok(());
         }
         let mut fx = Vec::new();
@@ -364,11 +367,12 @@ impl World {
             self.effect(to, Effect::Penalty { peer, offence: Offence::Forged, what: "gossip".into() })?;
         }
         let own = from == to;
-        if reception == Reception::Accept || own {
+        let again = reception == Reception::Known && self.cast.course.mesh;
+        if reception == Reception::Accept || again || own {
             let peers: Vec<usize> = self.nodes[to].peers.iter().copied().filter(|peer| *peer != from).collect();
             for peer in peers {
                 let said = said.clone();
-                self.send(to, peer, || Event::Said { from: to, to: peer, said: Box::new(said.clone()) });
+                self.send(to, peer, || Event::Said { from: to, to: peer, n, said: Box::new(said.clone()) });
             }
         }
         if matches!(said, Said::Binding(_)) && reception == Reception::Accept {
@@ -385,9 +389,11 @@ impl World {
                 votes::book::Effect::Evidence(evidence) => {
                     invariants::innocent::account(self, &evidence)?;
                     let peers: Vec<usize> = self.nodes[to].peers.iter().copied().collect();
+                    self.next += 1;
+                    let n = self.next;
                     for peer in peers {
                         let said = Said::Evidence(*evidence.clone());
-                        self.send(to, peer, || Event::Said { from: to, to: peer, said: Box::new(said.clone()) });
+                        self.send(to, peer, || Event::Said { from: to, to: peer, n, said: Box::new(said.clone()) });
                     }
                 }
                 votes::book::Effect::Disagrees(..) => {}

@@ -15,6 +15,7 @@ fn name(scenario: Scenario) -> String {
         Scenario::Sybil => "sybil",
         Scenario::Eclipse => "eclipse",
         Scenario::PartitionRejoin => "partition_rejoin",
+        Scenario::Hour => "hour",
         Scenario::Liar(lie) => match lie {
             Lie::Bodies => "liar:bodies",
             Lie::Headers => "liar:headers",
@@ -28,16 +29,19 @@ fn name(scenario: Scenario) -> String {
     .to_owned()
 }
 
+fn all() -> impl Iterator<Item = Scenario> {
+    Scenario::all().into_iter().chain([Scenario::Hour])
+}
+
 /// All names.
 pub(super) fn names() -> impl Iterator<Item = String> {
-    Scenario::all().into_iter().map(name)
+    all().map(name)
 }
 
 /// Whether all runs came right; none: there is no such scenario. `liar` means all lies.
 pub(super) fn run(wanted: &str, seed: u64, seeds: u64) -> Option<bool> {
-    let all = Scenario::all().into_iter();
     let fits = |scenario: &Scenario| name(*scenario).split(':').next() == Some(wanted) || name(*scenario) == wanted;
-    let scenarios: Vec<Scenario> = all.filter(fits).collect();
+    let scenarios: Vec<Scenario> = all().filter(fits).collect();
     if scenarios.is_empty() {
         return None;
     }
