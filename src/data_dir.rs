@@ -6,7 +6,11 @@
 //! journal/<network>/    the journal: the only truth
 //! base/<network>/       the root document that the state stands on, if there is one
 //! found/<network>/      one that gateways gave: the next start makes it the base
-//! state/<network>/      the state store: can be rebuilt from the journal
+//! state/<network>/      the state store: can be rebuilt from the journal; with ZFS a link to the folder in its dataset
+//! state/<network>.N/    a store that took its place while the node ran; the next start moves it there, and
+//! state/<network>.damaged/  what it replaced
+//! snapshots/<network>/  snapshots of it, and
+//! clones/<network>/     their clones, where nothing better than folders makes them
 //! claimed/<network>.json  what honeycomb says of the state, until a root proves it
 //! swarm/                who this node is (`key`) and votes for, and what it knows of its peers
 //! verify-XXXXXX/        the replay of a `verify` that runs, or was killed; whoever has the lock next removes it
@@ -101,9 +105,25 @@ impl DataDir {
         self.path.join("journal").join(network)
     }
 
-    /// Folder of a network's state store.
+    /// Folder of a network's state store, wherever it lies.
     pub fn state(&self, network: &str) -> PathBuf {
+        let link = self.state_link(network);
+        std::fs::read_link(&link).unwrap_or(link)
+    }
+
+    /// The same, or the link to it.
+    pub fn state_link(&self, network: &str) -> PathBuf {
         self.path.join("state").join(network)
+    }
+
+    /// Folder of the snapshots of a network's state.
+    pub fn snapshots(&self, network: &str) -> PathBuf {
+        self.path.join("snapshots").join(network)
+    }
+
+    /// Folder of their clones.
+    pub fn clones(&self, network: &str) -> PathBuf {
+        self.path.join("clones").join(network)
     }
 
     /// Folder of a network's base.

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod projection;
 pub mod proof;
 pub mod retention;
+pub mod snapshots;
 pub mod swarm;
 pub mod web;
 pub mod config;

@@ -106,6 +106,45 @@ fn reads(document: &mut Document, fork: &str, label: u64) {
     document.get("/namespaces/{ns}/export", "/namespaces/desk/export");
 }
 
+/// The routes of snapshots; the head stands behind this block.
+fn checkpoints(document: &mut Document, label: u64) {
+    let n = format!("network={NETWORK}");
+    let (create, list) = ("/api/checkpoints/create", "/api/checkpoints/list");
+    let plan = document.post(create, create, json!({ "blockNum": label, "dry_run": true }));
+    assert_eq!(plan["checkpoint"]["blockNum"], label);
+    // The swarm may have led to a confirmed checkpoint, of which there is one already.
+    for block in [label - EVERY, label] {
+        let order = json!({ "blockNum": block, "network": NETWORK });
+        let (status, answer) = document.holds("POST", create, create, &order);
+        assert!([200, 409].contains(&status), "{answer}");
+    }
+    let listed = document.get(list, &format!("{list}?{n}"));
+    let hash = listed["checkpoints"].as_array().unwrap().last().unwrap()["hash"].as_str().unwrap().to_owned();
+    let by = "/api/checkpoints/by-hash/{id}";
+    document.get(by, &format!("{}?{n}", by.replace("{id}", &hash)));
+    let pair = format!("{}/{label}?{n}", label - EVERY);
+    document.get("/api/checkpoints/diff/{a}/{b}", &format!("/api/checkpoints/diff/{pair}&limit=2"));
+    document.get("/api/checkpoints/files/{a}/{b}", &format!("/api/checkpoints/files/{pair}"));
+    let mut order = |what: &str, body: Value| {
+        let route = format!("/api/checkpoints/{what}/{{id}}");
+        document.post(&route, &route.replace("{id}", &label.to_string()), body)
+    };
+    order("hold", json!({}));
+    order("release", json!({ "tag": "operator" }));
+    order("restore", json!({}));
+    order("rollback", json!({ "reason": "a test", "dry_run": true }));
+    order("clone", json!({ "cloneName": "test" }));
+    order("destroy", json!({ "dry_run": true }));
+    document.get(list, &format!("{list}?{n}"));
+    let clones = "/api/checkpoints/clones/{id}/destroy";
+    document.post(clones, &clones.replace("{id}", "test"), json!({}));
+    let auto = "/api/checkpoints/auto-snapshots";
+    document.post(auto, auto, json!({ "intervalBlocks": 100 }));
+    let none = "/api/checkpoints/hold/{id}";
+    let (status, _) = document.holds("POST", none, "/api/checkpoints/hold/nothing", &json!({ "network": NETWORK }));
+    assert_eq!(status, 404);
+}
+
 /// Each figure of the alerting rules is one that a node with a peer says, once.
 fn alerts_know_what_there_is(node: &str) {
     let (status, text) = honeygraph_testnet::http::get(node.trim_start_matches("http://"), "/metrics").unwrap();
@@ -216,6 +255,7 @@ fn every_answer_is_as_the_document_says() {
         aside.unwrap_or_else(|| panic!("a fork: {}", told(&status)))["tip"]["fork"].as_str().unwrap().to_owned();
     let label = status["head"]["label"].as_u64().unwrap() - EVERY;
     reads(&mut document, &aside, label);
+    checkpoints(&mut document, label);
     let period = status["periods"][0]["tip"].as_str().unwrap();
     document.get("/api/forks/{id}", &format!("/api/forks/{period}?network={NETWORK}"));
     errors(&mut document);

@@ -86,14 +86,14 @@ pub fn level(text: &str) -> Result<String, String> {
 }
 
 impl Context {
-    fn scoped(&self, path: &str, more: &[(&str, Option<&str>)]) -> String {
+    pub(super) fn scoped(&self, path: &str, more: &[(&str, Option<&str>)]) -> String {
         let mut pairs = vec![("network", self.network.as_deref())];
         pairs.extend_from_slice(more);
         format!("{path}{}", query_string(&pairs))
     }
 
     /// An order's body, with the network when the operator named one.
-    fn order(&self, mut body: Value) -> Value {
+    pub(super) fn order(&self, mut body: Value) -> Value {
         if let Some(network) = &self.network {
             body["network"] = json!(network);
         }

@@ -16,6 +16,7 @@ use crate::fork::snapshot;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::exchange::{ExchangeError, Staged, Terms, export, stage};
 use crate::journal::{JournalError, Reader, ledger_file};
+use crate::projection::generation;
 use clap::Args;
 use serde_json::json;
 use std::fs::File;
@@ -157,6 +158,7 @@ pub fn read(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let ledger = chained(&staged)?;
     let (head, added) = (staged.head.clone(), staged.added);
     let state = folder.state(&head.network);
+    generation::settle(&state).map_err(at(&state))?;
     if staged.held.last == 0 && state.exists() {
         // Made of another journal, if of any: it is made again.
         std::fs::remove_dir_all(&state).map_err(at(&state))?;

@@ -6,6 +6,7 @@
 mod backup;
 mod base;
 mod bind;
+mod checkpoints;
 mod client;
 mod compare;
 mod config;
@@ -86,6 +87,9 @@ enum Command {
     Record(record::Record),
     /// Play a recorded feed against a node
     Replay(replay::Replay),
+    /// Snapshots of the state on disk
+    #[command(subcommand)]
+    Checkpoints(checkpoints::Checkpoints),
     /// Put the head back, or release an earlier verdict
     Rollback(client::Rollback),
     /// Vouch for a checkpoint's hash, or do so no longer
@@ -274,6 +278,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             Command::Query(query) => client::query(&context, &query).await,
             Command::Export(order) => export::export(&context, &order).await,
             Command::Record(order) => record::record(&context, &order).await,
+            Command::Checkpoints(order) => checkpoints::run(&context, &order).await,
             Command::Rollback(order) => client::rollback(&context, &order).await,
             Command::Trust(order) => client::trust(&context, &order).await,
             Command::Compare(order) => {

@@ -16,6 +16,7 @@ use crate::journal::disk::real::RealDisk;
 use crate::journal::verify::{Report, verify};
 use crate::journal::{JournalError, Reader};
 use crate::projection::base::Base;
+use crate::projection::generation;
 use crate::projection::state::StateError;
 use crate::projection::verify::{Report as StateReport, VerifyError, verify as verify_state};
 use serde::Serialize;
@@ -84,7 +85,7 @@ fn network_of(folder: &DataDir, network: &str) -> Result<Verified, Failure> {
 
 /// The replay lies beside the data, because the system's temporary folder may be too small for it.
 fn state_of(folder: &DataDir, network: &str) -> Result<Option<StateReport>, Failure> {
-    let store = folder.state(network);
+    let store = generation::newest(&folder.state(network));
     if !store.is_dir() {
         return Ok(None);
     }

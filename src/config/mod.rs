@@ -13,6 +13,7 @@ mod swarm;
 use crate::catalog::Catalog;
 use crate::logging::Format;
 use crate::retention::keeper::Orders;
+use crate::snapshots::place::Settings as SnapshotSettings;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -45,6 +46,8 @@ pub struct Config {
     pub base: Option<String>,
     /// How much of the journal and of the state is kept.
     pub retention: Orders,
+    /// Snapshots of the state.
+    pub snapshots: SnapshotSettings,
     /// Bytes of a segment of the journal: no setting, but what tests need small.
     pub segment_bytes: u64,
     /// Form of the log lines.

@@ -6,6 +6,7 @@ use crate::access::grant::{AccountFile, RollError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::logging::Format;
 use crate::retention::keeper::{EVERY, Orders};
+use crate::snapshots::place::{Settings as SnapshotSettings, Which};
 use honeygraph_bootstrap::NetworkFile;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -293,6 +294,7 @@ fn typed(
             alert_days: count("journal.alert_days"),
             every: EVERY,
         },
+        snapshots: snapshots(&resolved),
         segment_bytes: count("journal.segment_kib") << 10,
         log_format: if text("log.format") == "json" { Format::Json } else { Format::Text },
         log_level: text("log.level").to_owned(),
@@ -307,6 +309,26 @@ fn typed(
         notes,
         origins: resolved.0,
     })
+}
+
+/// Two snapshots that nobody asked for lie so far apart at least: while a node catches up, checkpoints come by the second.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(60);
+
+fn snapshots(resolved: &Resolved) -> SnapshotSettings {
+    SnapshotSettings {
+        which: match resolved.text("snapshots.backend") {
+            "zfs" => Which::Zfs,
+            "btrfs" => Which::Btrfs,
+            "plain" => Which::Plain,
+            "off" => Which::Off,
+            _ => Which::Auto,
+        },
+        dataset: Some(resolved.text("snapshots.dataset").to_owned()).filter(|dataset| !dataset.is_empty()),
+        prefix: resolved.text("snapshots.prefix").to_owned(),
+        most: resolved.count("snapshots.max") as usize,
+        interval_blocks: resolved.count("snapshots.interval_blocks"),
+        pause: SNAPSHOT_PAUSE,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use crate::access::address::range;
 use crate::access::grant::MAX_ACCOUNTS;
+use crate::snapshots::name::{check_dataset, check_prefix};
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_protocols::swarm::names::AccountName;
@@ -42,6 +43,10 @@ pub enum Kind {
     PeerIds(usize),
     /// At most so many accounts of Hive, separated by commas.
     Accounts(usize),
+    /// A ZFS dataset; empty is "not set".
+    Dataset,
+    /// How names of snapshots begin.
+    SnapshotPrefix,
     /// Text of at most this many bytes, printable; empty is "not set".
     Text(usize),
     /// Addresses and ranges, separated by commas.
@@ -160,6 +165,46 @@ pub const SETTINGS: &[Setting] = &[
         default: "65536",
         kind: Kind::Count(64, 1 << 20),
         about: "KiB of a file of the journal; retention frees room by whole files",
+    },
+    Setting {
+        key: "snapshots.backend",
+        flag: "snapshots",
+        env: &[("HONEYGRAPH_SNAPSHOTS", Whole)],
+        default: "auto",
+        kind: Kind::Word(&["auto", "zfs", "btrfs", "plain", "off"]),
+        about: "how snapshots of the state are made; auto: zfs when there is a dataset, else btrfs where the data lies on it, else as copies",
+    },
+    Setting {
+        key: "snapshots.dataset",
+        flag: "zfs-dataset",
+        env: &[("ZFS_DATASET", Whole)],
+        default: "",
+        kind: Kind::Dataset,
+        about: "ZFS dataset below which each network gets one for its state, such as `tank/honeygraph`",
+    },
+    Setting {
+        key: "snapshots.max",
+        flag: "snapshots-max",
+        env: &[("ZFS_MAX_SNAPSHOTS", Whole)],
+        default: "100",
+        kind: Kind::Count(1, 10_000),
+        about: "snapshots of a network that are kept; the older they are, the fewer",
+    },
+    Setting {
+        key: "snapshots.prefix",
+        flag: "snapshot-prefix",
+        env: &[("HONEYGRAPH_SNAPSHOT_PREFIX", Whole)],
+        default: "checkpoint",
+        kind: Kind::SnapshotPrefix,
+        about: "how the names of snapshots begin: `<prefix>_<block>_<hash>`",
+    },
+    Setting {
+        key: "snapshots.interval_blocks",
+        flag: "snapshots-interval-blocks",
+        env: &[("HONEYGRAPH_SNAPSHOTS_INTERVAL_BLOCKS", Whole)],
+        default: "0",
+        kind: Kind::Count(0, 100_000_000),
+        about: "blocks between two snapshots that are made by themselves; 0: one at each confirmed checkpoint, at most one a minute",
     },
     Setting {
         key: "ipfs.gateways",
@@ -529,8 +574,6 @@ pub enum Idle {
 pub const IDLE: &[(&str, Idle)] = &[
     ("DGRAPH_MODE", Idle::Planned("Dgraph")),
     ("DGRAPH_ALPHA_URL", Idle::Planned("Dgraph")),
-    ("ZFS_DATASET", Idle::Planned("snapshots")),
-    ("ZFS_MAX_SNAPSHOTS", Idle::Planned("snapshots")),
     ("REDIS_HOST", Idle::NotNeeded("the journal is the queue")),
     ("REDIS_PORT", Idle::NotNeeded("the journal is the queue")),
     ("POSTGRES_PASSWORD", Idle::NotNeeded("there is no PostgreSQL")),
@@ -586,6 +629,9 @@ impl Setting {
                 Ok(_) => Ok(()),
                 Err(error) => Err(format!("{text}: {error}")),
             }),
+            Kind::Dataset if text.is_empty() => Ok(()),
+            Kind::Dataset => check_dataset(text).map_err(|error| error.to_string()),
+            Kind::SnapshotPrefix => check_prefix(text).map_err(|error| error.to_string()),
             Kind::Text(max) if text.len() <= max && !text.chars().any(char::is_control) => Ok(()),
             Kind::Text(max) => Err(format!("printable text of at most {max} bytes")),
             Kind::Ranges if super::urls(text).all(|net| range(net).is_some()) => Ok(()),

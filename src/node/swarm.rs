@@ -48,7 +48,7 @@ impl Exchange {
     pub(super) fn of(network: &Network, reading: &Networked, outside: Outside) -> Option<Self> {
         let held = Held {
             network: NetworkName::new(&network.name)?,
-            rules: super::rules(network),
+            rules: super::storage::rules(network),
             status: reading.status.clone(),
             state: reading.state.clone(),
             journal: reading.journal.clone(),

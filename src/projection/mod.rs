@@ -8,8 +8,10 @@
 
 mod ahead;
 pub mod base;
+pub mod generation;
 pub mod open;
 pub mod picture;
+mod scrub;
 pub mod state;
 pub mod task;
 pub mod verify;

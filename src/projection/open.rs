@@ -7,18 +7,18 @@
 //! *Always holds:* a store that can be read is never set aside; at most one is kept aside, the last.
 
 use super::base::Base;
+use super::generation;
 use super::picture::{self, PictureError};
 use super::state::kv::{Fjall, KvError, Tuning};
-use super::state::{State, StateError};
-use crate::fork::record::Lsn;
-use crate::journal::Floor;
+use super::state::{Batch, State, StateError};
+use crate::fork::record::{Lsn, Record};
 use crate::journal::trim::Beginning;
-use std::io::ErrorKind;
+use crate::journal::{Floor, Reader as Journal};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Ending of the name of a store that was set aside.
-const ASIDE: &str = "damaged";
+/// Rows between two snapshots of a store that is read through.
+const ROWS: usize = 65_536;
 
 /// A store as it was found.
 pub enum Found {
@@ -47,7 +47,24 @@ pub fn open(
     base: Option<Base>,
     beginning: &Beginning,
 ) -> Result<State<Fjall>, StateError> {
-    let mut state = readable(folder, tuning)?;
+    let state = match find(folder, tuning)? {
+        Found::Readable(state) => *state,
+        Found::Unreadable(why) => {
+            set_aside(folder, &why)?;
+            State::open(folder, tuning)?
+        }
+    };
+    stand(state, folder, tuning, base, beginning)
+}
+
+/// Puts a state that can be read on the base in `base` and on a journal that begins as `beginning` says.
+pub fn stand(
+    mut state: State<Fjall>,
+    folder: &Path,
+    tuning: Tuning,
+    base: Option<Base>,
+    beginning: &Beginning,
+) -> Result<State<Fjall>, StateError> {
     let first = beginning.first;
     if state.cursor() + 1 < first {
         let applied = state.cursor();
@@ -73,7 +90,7 @@ pub fn open(
 }
 
 fn remove(folder: &Path) -> Result<(), StateError> {
-    Ok(std::fs::remove_dir_all(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?)
+    Ok(generation::remove(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?)
 }
 
 fn of_floor(folder: &Path, tuning: Tuning, floor: Option<&Floor>, first: Lsn) -> Result<State<Fjall>, StateError> {
@@ -91,50 +108,55 @@ impl From<PictureError> for StateError {
     }
 }
 
-fn readable(folder: &Path, tuning: Tuning) -> Result<State<Fjall>, StateError> {
-    let why = match find(folder, tuning)? {
-        Found::Readable(state) => return Ok(*state),
-        Found::Unreadable(why) => why,
-    };
-    let aside = aside(folder);
-    tracing::warn!(folder = %folder.display(), aside = %aside.display(), why, "the state store cannot be read: it is set aside and rebuilt from the journal");
-    let moved = match std::fs::remove_dir_all(&aside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => std::fs::rename(folder, &aside),
-    };
-    moved.map_err(|source| KvError::Folder { path: folder.into(), source })?;
-    State::open(folder, tuning)
-}
-
-fn aside(folder: &Path) -> PathBuf {
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(ASIDE);
-    folder.with_file_name(name)
+/// Sets a store aside that cannot be used; one that was set aside before goes.
+fn set_aside(folder: &Path, why: &str) -> Result<(), StateError> {
+    tracing::warn!(folder = %folder.display(), why, "the state store cannot be used: it is set aside and made anew");
+    Ok(generation::set_aside(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?)
 }
 
 /// Whether an error is about what is in the store.
-fn is_unreadable(error: &StateError) -> bool {
-    use fjall::Error;
-    let io = |error: &std::io::Error| {
-        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
-    };
+pub fn is_unreadable(error: &StateError) -> bool {
     match error {
-        StateError::Damaged { .. } => true,
-        StateError::Kv(KvError::Store(error)) => match error {
-            Error::Io(error) => io(error),
-            Error::Storage(fjall::LsmError::Io(error)) => io(error),
-            Error::Storage(_) | Error::JournalRecovery(_) | Error::Unrecoverable => true,
-            Error::Decompress(_) | Error::InvalidTrailer | Error::InvalidTag(_) | Error::InvalidVersion(None) => true,
-            _ => false,
-        },
+        StateError::Damaged { .. } | StateError::Panicked => true,
+        StateError::Kv(error) => error.is_damage(),
         _ => false,
     }
 }
 
+/// Why a store was not made from this journal, if it was not: what it applied last is not there, or is another batch.
+pub fn misfit(state: &State<Fjall>, journal: &Journal) -> Result<Option<String>, StateError> {
+    let (cursor, last) = (state.cursor(), *journal.durable().borrow());
+    if cursor > last {
+        return Ok(Some(format!("it has applied record {cursor}, and the journal ends with {last}")));
+    }
+    let mut newest: Option<Batch> = None;
+    for fork in state.reader().snapshot().forks() {
+        let tip = fork?.tip.map(|tip| tip.batch);
+        newest = newest.into_iter().chain(tip).max_by_key(|batch| batch.node.version);
+    }
+    let Some(batch) = newest.filter(|batch| batch.node.version >= journal.first()) else { return Ok(None) };
+    let found = match journal.record(batch.node.version) {
+        Ok(Record::Chain(chain)) => Some(chain.id),
+        Ok(_) => None,
+        // Damage of the journal is the journal's own matter.
+        Err(_) => return Ok(None),
+    };
+    let is_other = found.as_ref() != Some(&batch.id);
+    Ok(is_other.then(|| format!("record {} of the journal is not its batch {}", batch.node.version, batch.id)))
+}
+
+/// Reads a whole store, so that what cannot be read shows.
+pub fn read_through(state: &State<Fjall>) -> Result<(), StateError> {
+    let mut from = Vec::new();
+    while let Some(next) = state.read_through(&from, ROWS)? {
+        from = next;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::aside;
+    use super::generation::aside;
     use crate::journal::trim::Beginning;
     use crate::projection::state::State;
     use crate::projection::state::StateError;

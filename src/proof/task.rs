@@ -11,6 +11,7 @@ use crate::fork::proofs::Proofs;
 use crate::fork::record::{Chain, Lsn, Node, Outcome, Proof, Record};
 use crate::fork::rules::Rules;
 use crate::journal::{self, JournalError, Kind};
+use crate::projection::open::is_unreadable;
 use crate::projection::state::Reader;
 use crate::projection::task::step_back;
 use honeygraph_protocols::honeycomb::HashText;
@@ -73,6 +74,9 @@ pub struct Prover {
     pub claim: Option<Claim>,
 }
 
+/// States tried for one proof: another one does not help where all of them fail.
+const OTHERS: u32 = 3;
+
 impl Prover {
     /// Runs until it is stopped; goes on behind what is proven, or from the start when that was with another base.
     pub async fn run(mut self, proven: &Proofs, mut applied: watch::Receiver<Lsn>) -> Result<(), ProofError> {
@@ -103,7 +107,7 @@ impl Prover {
                     continue;
                 }
                 if let Record::Chain(chain) = entry.record().map_err(failed)?
-                    && !self.chained(lsn, &chain, &mut learned).await?
+                    && !self.chained(lsn, &chain, &mut learned, &mut applied).await?
                 {
                     return Ok(());
                 }
@@ -118,12 +122,44 @@ impl Prover {
     }
 
     /// A batch was chained: if it opens a period, the one before is closed. False when the core has gone.
-    async fn chained(&mut self, lsn: Lsn, chain: &Chain, learned: &mut Learned) -> Result<bool, ProofError> {
+    async fn chained(
+        &mut self,
+        lsn: Lsn,
+        chain: &Chain,
+        learned: &mut Learned,
+        applied: &mut watch::Receiver<Lsn>,
+    ) -> Result<bool, ProofError> {
         let Some(prev) = chain.prev.filter(|_| chain.seq == 0) else { return Ok(true) };
-        let proof = match self.prove(lsn, chain, prev, learned).await {
-            Ok(Some(proof)) => proof,
-            Ok(None) | Err(DocumentError::Stopped) => return Ok(true),
-            Err(source) => return Err(ProofError::Document { lsn, source }),
+        let mut others = 0;
+        let proof = loop {
+            // Another store may have taken the state's place, and be behind.
+            let has = |at: &Lsn| *at >= lsn;
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(true),
+                reached = applied.wait_for(has) => if reached.is_err() {
+                    return Ok(false);
+                },
+            }
+            let store = self.state.store();
+            match self.prove(lsn, chain, prev, learned).await {
+                Ok(Some(proof)) => break proof,
+                Ok(None) if self.state.is_at(lsn) => return Ok(true),
+                Ok(None) => tokio::task::yield_now().await,
+                Err(DocumentError::Stopped) => return Ok(true),
+                Err(DocumentError::State(error)) if is_unreadable(&error) && others < OTHERS => {
+                    others += 1;
+                    *learned = Learned::default();
+                    tracing::warn!(network = self.network, lsn, "a proof waits for another state: {error}");
+                    store.distrust();
+                    tokio::select! {
+                        () = self.stop.cancelled() => return Ok(true),
+                        changed = applied.changed() => if changed.is_err() {
+                            return Ok(false);
+                        },
+                    }
+                }
+                Err(source) => return Err(ProofError::Document { lsn, source }),
+            }
         };
         let (reply, answer) = oneshot::channel();
         if self.core.send(Admin::Proven { proof: Box::new(proof), reply }).await.is_err() {

@@ -85,6 +85,11 @@ impl<K: Kv> Keeper<K> {
         self.orders
     }
 
+    /// The state that it looks at.
+    pub fn state(&self) -> &State<K> {
+        &self.state
+    }
+
     /// For a journal and its state.
     pub fn new(orders: Orders, journal: Journal, state: State<K>) -> Self {
         let (pieces, sizes) = (Pieces::default(), BTreeMap::new());

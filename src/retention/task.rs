@@ -6,6 +6,7 @@ use super::keeper::{KeepError, Keeper, Looked};
 use super::kept::Kept;
 use crate::fork::record::Lsn;
 use crate::fork::status::Status;
+use crate::projection::open::is_unreadable;
 use crate::projection::task::{NICENESS, step_back};
 use rustix::fs::statvfs;
 use std::path::PathBuf;
@@ -40,7 +41,24 @@ impl Keeping {
             let proven = self.status.borrow().proven.cursor;
             let free = statvfs(&self.folder).ok().map(|about| about.f_bavail.saturating_mul(about.f_frsize));
             let stop = self.stop.clone();
-            let Looked { kept, floor } = self.keeper.look(now_ms, proven, free, &|| stop.is_cancelled())?;
+            // A store that took another's place may be behind what is proven: there is time until it is not.
+            let store = self.keeper.state().store();
+            let looked = match self.keeper.state().is_at(proven) {
+                true => self.keeper.look(now_ms, proven, free, &|| stop.is_cancelled()).map(Some),
+                false => Ok(None),
+            };
+            let looked = match looked {
+                Err(KeepError::State(error)) if is_unreadable(&error) => {
+                    tracing::warn!(folder = %self.folder.display(), "retention waits for another state: {error}");
+                    store.distrust();
+                    None
+                }
+                looked => looked?,
+            };
+            let Some(Looked { kept, floor }) = looked else {
+                self.pause().await;
+                continue;
+            };
             if let Some(alert) = kept.alert.as_ref().filter(|alert| said.as_ref() != Some(*alert)) {
                 tracing::warn!(folder = %self.folder.display(), "{alert}");
             }
@@ -49,11 +67,15 @@ impl Keeping {
                 self.floor.send_if_modified(|at| std::mem::replace(at, floor.max(*at)) < floor);
             }
             self.kept.send_replace(Arc::new(kept));
-            tokio::select! {
-                () = self.stop.cancelled() => break,
-                () = tokio::time::sleep(self.keeper.orders().every) => {}
-            }
+            self.pause().await;
         }
         Ok(())
+    }
+
+    async fn pause(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(self.keeper.orders().every) => {}
+        }
     }
 }

@@ -5,7 +5,7 @@
 use super::answer::{ApiError, json};
 use super::query::{Body, Query};
 use super::{Networked, Web};
-use crate::fork::admin::{Admin, AdminError, Reply};
+use crate::fork::admin::{Admin, AdminError, Reply, RolledBack};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -85,6 +85,16 @@ pub(super) async fn rollback(State(web): State<Arc<Web>>, _: Query, Body(body): 
         Name::Text(text) => text,
     };
     let (reason, dry_run) = (checked(order.reason)?, order.dry_run);
+    Ok(json(&roll_back(network, to, reason, dry_run).await?))
+}
+
+/// Puts the head back, or says what that would do.
+pub(super) async fn roll_back(
+    network: &Networked,
+    to: String,
+    reason: String,
+    dry_run: bool,
+) -> Result<RolledBack, ApiError> {
     // The core knows the chain, the state what of it can still be read.
     if network.kept.borrow().oldest.is_some() {
         let plan = |reply| Admin::Rollback { to: to.clone(), reason: reason.clone(), dry_run: true, reply };
@@ -94,8 +104,7 @@ pub(super) async fn rollback(State(web): State<Arc<Web>>, _: Query, Body(body): 
             return Err(ApiError::gone("the state of this point is no longer kept: the head cannot go back there"));
         }
     }
-    let answer = send(network, |reply| Admin::Rollback { to, reason, dry_run, reply }).await?;
-    Ok(json(&answer))
+    send(network, |reply| Admin::Rollback { to, reason, dry_run, reply }).await
 }
 
 /// `POST /api/admin/release {verdict, reason, network?}`
@@ -157,7 +166,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad_request(format!("the body is not an order: {error}")))
 }
 
-fn checked(reason: String) -> Result<String, ApiError> {
+pub(super) fn checked(reason: String) -> Result<String, ApiError> {
     match reason.trim() {
         "" => Err(ApiError::bad_request("an order needs a reason")),
         reason if reason.len() > MAX_REASON => Err(ApiError::bad_request("the reason is too long")),

@@ -110,6 +110,21 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "not_applied_in_time", text).with("behind", behind)
     }
 
+    /// 501: nobody makes snapshots.
+    pub fn snapshots_off() -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "snapshots_off", "Snapshots are off")
+    }
+
+    /// 503: snapshots do not work now.
+    pub fn snapshots_unusable(why: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "snapshots_unusable", why)
+    }
+
+    /// 409: the name of a snapshot fits several.
+    pub fn ambiguous_snapshot(text: String, candidates: Vec<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ambiguous_snapshot", text).with("candidates", candidates)
+    }
+
     /// 501: the node takes no part in the swarm.
     pub fn sync_not_enabled() -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "sync_not_enabled", "Sync not enabled")

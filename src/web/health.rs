@@ -118,7 +118,7 @@ fn votes(web: &Web, name: &str) -> Condition {
 }
 
 /// The components of a network, in the order in which data flows.
-fn components(web: &Web, name: &str, network: &Networked) -> [(&'static str, Condition); 7] {
+fn components(web: &Web, name: &str, network: &Networked) -> [(&'static str, Condition); 8] {
     let (peers, votes) = (peers(web), votes(web, name));
     let status = network.status.borrow();
     let feed = match status.lanes.is_empty() {
@@ -154,6 +154,8 @@ fn components(web: &Web, name: &str, network: &Networked) -> [(&'static str, Con
             Condition::Degraded(format!("checkpoint {label} differs from honeycomb's: do not rely on what follows it"))
         }
     };
+    // They say what failed where; a path of this machine is for the log, `honeygraph checkpoints list` and orders.
+    let snapshots = network.snapshots.borrow().alert.clone().map_or(Condition::Ok, Condition::Degraded);
     let room = network.kept.borrow().alert.clone().map_or(Condition::Ok, Condition::Degraded);
     [
         ("feed", feed),
@@ -161,6 +163,7 @@ fn components(web: &Web, name: &str, network: &Networked) -> [(&'static str, Con
         ("journal", journal),
         ("room", room),
         ("state", state),
+        ("snapshots", snapshots),
         ("proof", proof),
         ("votes", votes),
     ]

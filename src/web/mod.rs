@@ -12,6 +12,7 @@ pub mod answer;
 mod asked;
 mod block;
 mod cache;
+pub mod checkpoints;
 mod diff;
 pub mod export;
 mod fetch;
@@ -43,6 +44,7 @@ use crate::fork::status::Status;
 use crate::journal;
 use crate::projection::state::Reader;
 use crate::retention::Kept;
+use crate::snapshots::order::{self, Order};
 use crate::swarm::Swarm;
 use answer::ApiError;
 use axum::Router;
@@ -80,6 +82,10 @@ pub struct Networked {
     pub writer: watch::Receiver<journal::State>,
     /// What is kept of it, and how long the disk will do.
     pub kept: watch::Receiver<Arc<Kept>>,
+    /// Snapshots of the state.
+    pub snapshots: watch::Receiver<Arc<order::State>>,
+    /// Orders to whoever makes them.
+    pub snapshot_orders: mpsc::Sender<Order>,
     /// Orders to the core.
     pub admin: mpsc::Sender<Admin>,
     /// What the state must have applied to be called ready: the journal's end at the start of the process.
@@ -206,6 +212,7 @@ pub fn routes(web: Arc<Web>) -> Router {
         .route("/api/sync/consensus/{n}", get(agree::consensus))
         .route("/api/sync/sync-gaps", post(fetch::sync_gaps))
         .route("/api/sync/sync-from/{n}", post(fetch::sync_from))
+        .merge(checkpoints::routes())
         .route("/api/admin/rollback", post(admin::rollback))
         .route("/api/admin/release", post(admin::release))
         .route("/api/admin/trust", post(admin::trust))

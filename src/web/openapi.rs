@@ -4,6 +4,7 @@
 //! in a table here (tests hold the tables against the routes, the routes' answers against the document).
 
 mod answers;
+mod checkpoints;
 mod swarm;
 
 use super::answer::{ApiError, json_bytes};
@@ -31,6 +32,7 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     (405, "wrong_method", "the route has other methods"),
     (406, "not_acceptable", "`Accept-Encoding` refuses every form that there is"),
     (409, "ambiguous_fork", "the name fits several; `candidates` lists them"),
+    (409, "ambiguous_snapshot", "the block or hash fits several; `candidates` lists their names"),
     (409, "on_another_fork", "the batch that was waited for is on other histories; `forks` lists them"),
     (409, "refused", "the order would do harm or nothing"),
     (409, "sync_in_progress", "an order to fetch is being carried out"),
@@ -47,9 +49,11 @@ pub const ERRORS: &[(u16, &str, &str)] = &[
     ),
     (500, "internal", "ours; the cause is in the log"),
     (501, "sync_not_enabled", "the node takes no part in the swarm (`swarm.enabled`)"),
+    (501, "snapshots_off", "nobody makes snapshots (`snapshots.backend`)"),
     (503, "busy", "too many requests at once: come back"),
     (503, "keys_unavailable", "nobody could say what the keys of the account that signed are"),
     (503, "timed_out", "the answer took too long"),
+    (503, "snapshots_unusable", "snapshots do not work now; the text says who should act"),
     (504, "batch_not_seen", "the batch that was waited for has not come, or waits behind a hole"),
     (504, "not_applied_in_time", "the state has not caught up with the journal; `behind` says by how many records"),
 ];
@@ -88,6 +92,9 @@ const OF_POINT: &[&str] = &[
 /// What an order may answer beside.
 const OF_ORDER: &[&str] = &["not_found", "unknown_network", "ambiguous_fork", "refused", "gone"];
 
+/// What everything about snapshots may answer beside.
+const OF_SNAPSHOT: &[&str] = &["not_found", "ambiguous_snapshot", "snapshots_off", "snapshots_unusable"];
+
 /// What single routes may answer beside.
 const OWN: &[(&str, &[&str])] = &[
     ("/", &["upgrade_required"]),
@@ -106,6 +113,8 @@ const OWN: &[(&str, &[&str])] = &[
     ("/api/sync/sync-gaps", &["sync_not_enabled", "sync_in_progress"]),
     ("/api/sync/sync-from/{n}", &["sync_not_enabled", "sync_in_progress"]),
     ("/api/admin/record", &["refused"]),
+    ("/api/checkpoints/rollback/{id}", &["ambiguous_fork", "gone"]),
+    ("/api/checkpoints/diff/{a}/{b}", &["unknown_before_base", "gone", "before_base", "too_large", "refused"]),
 ];
 
 /// Parameters of query strings: name, schema, what it means.
@@ -164,6 +173,10 @@ fn fields() -> Vec<(&'static str, Value)> {
         ("capabilities", json!({ "type": "array", "items": text() })),
         ("blockNum", json!({ "type": "integer", "minimum": 0 })),
         ("expectedHash", text()),
+        ("ipfsHash", text()),
+        ("cloneName", text()),
+        ("tag", json!({ "type": "string", "default": super::checkpoints::TAG })),
+        ("intervalBlocks", json!({ "type": "integer", "minimum": 0, "default": super::checkpoints::INTERVAL })),
         ("targetFork", text()),
         (
             "gaps",
@@ -182,8 +195,23 @@ fn fields() -> Vec<(&'static str, Value)> {
 }
 
 /// Fields without which no body is complete, wherever they belong.
-const REQUIRED: &[&str] =
-    &["paths", "to", "reason", "verdict", "hash", "level", "url", "nodes", "blockNum", "expectedHash", "gaps"];
+const REQUIRED: &[&str] = &[
+    "paths",
+    "to",
+    "reason",
+    "verdict",
+    "hash",
+    "level",
+    "url",
+    "nodes",
+    "blockNum",
+    "expectedHash",
+    "gaps",
+    "cloneName",
+];
+
+/// Those of them that one route can do without.
+const OPTIONAL: &[(&str, &str)] = &[("/api/checkpoints/create", "blockNum")];
 
 /// Segments of paths: name, schema, what it means.
 fn segments() -> Vec<(&'static str, Value, &'static str)> {
@@ -193,6 +221,8 @@ fn segments() -> Vec<(&'static str, Value, &'static str)> {
         ("n", json!({ "type": "integer", "minimum": 0 }), "a block"),
         ("id", text(), "what is listed under this name"),
         ("ns", text(), "a network, or a token of one"),
+        ("a", text(), "the older snapshot, by its block, hash or name"),
+        ("b", text(), "the newer one"),
     ]
 }
 
@@ -206,6 +236,9 @@ pub fn errors(route: &Route) -> Vec<&'static str> {
         codes.extend(OF_ORDER);
     } else if takes("network") {
         codes.push("unknown_network");
+    }
+    if is_checkpoint(route.path) {
+        codes.extend(OF_SNAPSHOT);
     }
     codes.extend(OWN.iter().filter(|(path, _)| *path == route.path).flat_map(|(_, codes)| *codes));
     codes
@@ -247,6 +280,7 @@ pub fn document() -> Value {
             { "name": "node", "description": "what the node is doing" },
             { "name": "forks", "description": "histories" },
             { "name": "state", "description": "the state at any point of any history" },
+            { "name": "checkpoints", "description": "snapshots of the state on disk" },
             { "name": "namespaces", "description": "networks and tokens as a whole" },
             { "name": "swarm", "description": "other nodes" },
             { "name": "orders", "description": "for who has the scope admin, and the operator's own machine" },
@@ -290,8 +324,14 @@ fn is_swarm(path: &str) -> bool {
     path.starts_with("/api/sync/") || path == "/api/honeygraph-peers"
 }
 
+/// Whether a route is about snapshots.
+fn is_checkpoint(path: &str) -> bool {
+    path.starts_with("/api/checkpoints/")
+}
+
 fn tag(route: &Route) -> &'static str {
     match route.path {
+        path if is_checkpoint(path) => "checkpoints",
         path if path.starts_with("/api/admin/") => "orders",
         path if is_swarm(path) => "swarm",
         path if path.starts_with("/namespaces") => "namespaces",
@@ -308,7 +348,8 @@ fn body(route: &Route, known: &[(&'static str, Value, &'static str)]) -> Value {
         own.get(name).or_else(shared).cloned().unwrap_or(json!({}))
     };
     let properties: Map<String, Value> = route.body.iter().map(|name| ((*name).to_owned(), schema(name))).collect();
-    let required: Vec<_> = route.body.iter().filter(|name| REQUIRED.contains(name)).collect();
+    let needs = |name: &&&str| REQUIRED.contains(*name) && !OPTIONAL.contains(&(route.path, **name));
+    let required: Vec<_> = route.body.iter().filter(needs).collect();
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 

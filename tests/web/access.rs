@@ -64,7 +64,7 @@ async fn call(api: &Api, route: &Route, headers: &str, network: &str) -> Answer 
             "network" => json!(network),
             "paths" => json!(["x"]),
             "gaps" | "nodes" => json!([]),
-            "verdict" | "blockNum" => json!(1),
+            "verdict" | "blockNum" | "intervalBlocks" => json!(1),
             "trusted" | "dry_run" => json!(true),
             "min_batch" | "fork" | "block" | "batch" | "form" | "limit" | "wait_ms" => continue,
             _ => json!("x"),
@@ -95,7 +95,10 @@ async fn every_route_is_for_those_it_is_for() {
             let told = format!("{} {} (private: {private})", route.method, route.path);
             let order = route.who == Callers::Operators;
             let fetches = route.path.starts_with("/api/sync/sync-");
-            assert_eq!(order, whole || fetches || route.path.starts_with("/api/admin/"), "{told}");
+            let changes = route.path.starts_with("/api/checkpoints/") && route.method == "POST";
+            let of_disk = route.path.starts_with("/api/checkpoints/files/");
+            let admin = route.path.starts_with("/api/admin/");
+            assert_eq!(order, whole || fetches || changes || of_disk || admin, "{told}");
             let read = !private || route.who == Callers::Anyone;
             let expected = [
                 ("nobody", STRANGER, if order || !read { Some(401) } else { None }),

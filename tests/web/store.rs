@@ -193,6 +193,8 @@ pub async fn entered(store: &Store, access: Access, entrance: Entrance) -> Api {
         journal: store.journal.reader(),
         writer: store.journal.state(),
         kept: watch::channel(Arc::default()).1,
+        snapshots: watch::channel(Arc::default()).1,
+        snapshot_orders: mpsc::channel(1).0,
         admin,
         ready_at: last,
         genesis: Arc::new(OnceLock::new()),

@@ -47,6 +47,7 @@ use super::base::{Base, BaseError};
 use crate::fork::record::{BranchNo, Lsn, Node};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// Format of the rows. A store of an older format is migrated, one of a newer format refused.
 pub const FORMAT: u8 = 1;
@@ -75,6 +76,9 @@ pub enum StateError {
         /// Its key in hex.
         key: String,
     },
+    /// The store broke an assertion of its own.
+    #[error("the state store broke an assertion; see the log")]
+    Panicked,
     /// A record that does not fit what came before it: the journal is not the one this store was built from.
     #[error("record {lsn} does not fit the state: {what}")]
     Order {
@@ -146,6 +150,8 @@ impl<K> Shared<K> {
 /// The writer of one network's state.
 pub struct State<K: Kv = Fjall> {
     shared: Arc<Shared<K>>,
+    /// Where readers find it.
+    seen: watch::Sender<Arc<Shared<K>>>,
     /// Last record applied, committed or not.
     applied: Lsn,
     /// What is applied and not yet committed.
@@ -197,6 +203,7 @@ impl<K: Kv> State<K> {
         let shared = Arc::new(Shared { kv, branches: RwLock::new(branches) });
         let (group, chain) = (Group::new(head), Chain::new());
         Ok(Self {
+            seen: watch::Sender::new(shared.clone()),
             shared,
             applied,
             group,
@@ -231,7 +238,26 @@ impl<K: Kv> State<K> {
 
     /// A handle for readers.
     pub fn reader(&self) -> Reader<K> {
-        Reader::new(self.shared.clone())
+        Reader::new(self.seen.subscribe())
+    }
+
+    /// Takes the place of another one: whoever reads that one reads this one from now on.
+    pub fn take_over(&mut self, other: &Self) {
+        self.seen = other.seen.clone();
+        self.seen.send_replace(self.shared.clone());
+    }
+
+    /// Rows in key order from `from` on, at most `most`, read so that what cannot be read shows; where to go on.
+    pub fn read_through(&self, from: &[u8], most: usize) -> Result<Option<Vec<u8>>, StateError> {
+        let mut last = None;
+        let rows = self.shared.kv.snapshot().range(from, &[u8::MAX]);
+        for (nth, row) in rows.take(most).enumerate() {
+            let (key, _) = row?;
+            if nth + 1 == most {
+                last = Some([&key[..], &[0]].concat());
+            }
+        }
+        Ok(last)
     }
 
     /// The store under it.

@@ -10,12 +10,13 @@ use super::{Shared, StateError, View, key};
 use crate::fork::record::{BranchNo, Lsn, Node};
 use honeygraph_protocols::batch::BatchId;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Candidates named when a name fits several forks.
 pub const CANDIDATES: usize = 16;
 
-/// A handle on the state. Clones are cheap.
-pub struct Reader<K: Kv = Fjall>(Arc<Shared<K>>);
+/// A handle on the state, whichever store it lies in now. Clones are cheap.
+pub struct Reader<K: Kv = Fjall>(watch::Receiver<Arc<Shared<K>>>);
 
 impl<K: Kv> Clone for Reader<K> {
     fn clone(&self) -> Self {
@@ -24,13 +25,36 @@ impl<K: Kv> Clone for Reader<K> {
 }
 
 impl<K: Kv> Reader<K> {
-    pub(super) fn new(shared: Arc<Shared<K>>) -> Self {
+    pub(super) fn new(shared: watch::Receiver<Arc<Shared<K>>>) -> Self {
         Self(shared)
     }
 
     /// The state as committed now.
     pub fn snapshot(&self) -> Snapshot<K> {
-        Snapshot { rows: self.0.kv.snapshot(), shared: self.0.clone() }
+        let shared = self.0.borrow().clone();
+        Snapshot { rows: shared.kv.snapshot(), shared }
+    }
+}
+
+impl Reader {
+    /// The store that is read now, for whoever may have to say that it is damaged.
+    pub fn store(&self) -> Store {
+        Store(self.0.borrow().clone())
+    }
+
+    /// Whether the state has applied this record.
+    pub fn is_at(&self, lsn: Lsn) -> bool {
+        self.snapshot().cursor().is_ok_and(|cursor| cursor >= lsn)
+    }
+}
+
+/// The store in which the state lay at some time: another one may have taken its place since.
+pub struct Store(Arc<Shared<Fjall>>);
+
+impl Store {
+    /// What was read in it cannot be: the state's own thread is told, and makes it anew.
+    pub fn distrust(&self) {
+        self.0.kv.tell_damage();
     }
 }
 

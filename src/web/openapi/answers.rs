@@ -261,6 +261,7 @@ pub(super) fn answer(method: &str, route: &str) -> Option<Value> {
         }
         "/api/status" => status(),
         "/api/gaps" => object(&[("network", text()), ("gaps", list(shared("Gap"))), ("parked", shared("Parked"))]),
+        path if super::is_checkpoint(path) => super::checkpoints::answer(method, path),
         path if super::is_swarm(path) => super::swarm::answer(method, path),
         path if path.contains("/forks") => forks(path),
         path if path.starts_with("/namespaces") => namespaces(path),
@@ -297,7 +298,8 @@ fn head() -> Vec<(&'static str, Value)> {
 
 fn health() -> Value {
     let component = || object(&[("status", condition()), ("reason?", text())]);
-    let components = ["feed", "core", "journal", "room", "state", "proof", "votes"].map(|name| (name, component()));
+    let components =
+        ["feed", "core", "journal", "room", "state", "snapshots", "proof", "votes"].map(|name| (name, component()));
     let network = object(&[
         ("status", condition()),
         ("block", or_null(number())),

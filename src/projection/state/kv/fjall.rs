@@ -7,8 +7,11 @@ use super::{Kv, KvError, Slice, Snapshot, Write};
 use ::fjall::compaction::Leveled;
 use ::fjall::config::{CompressionPolicy, FilterPolicy};
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Name of the one keyspace.
 const KEYSPACE: &str = "state";
@@ -43,6 +46,35 @@ const L0_TABLES: u8 = 8;
 pub struct Fjall {
     db: Database,
     keyspace: Keyspace,
+    /// Told when somebody who reads finds damage.
+    damage: Arc<Notify>,
+}
+
+impl KvError {
+    /// Whether it is about what is in the store: not about the system, the disk's room, or rights.
+    pub fn is_damage(&self) -> bool {
+        use ::fjall::{Error, LsmError};
+        let io = |error: &std::io::Error| {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+        };
+        let Self::Store(error) = self else { return false };
+        match error {
+            Error::Io(error) | Error::Storage(LsmError::Io(error)) => io(error),
+            Error::Storage(_) | Error::JournalRecovery(_) | Error::Unrecoverable => true,
+            Error::Decompress(_) | Error::InvalidTrailer | Error::InvalidTag(_) | Error::InvalidVersion(None) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What a read gives; damage is told. The store breaks an assertion of its own on some of it.
+fn guarded<T>(damage: &Notify, read: impl FnOnce() -> Result<T, ::fjall::Error>) -> Result<T, KvError> {
+    let read = catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(::fjall::Error::Unrecoverable));
+    read.map_err(KvError::from).inspect_err(|error| {
+        if error.is_damage() {
+            damage.notify_one();
+        }
+    })
 }
 
 impl Fjall {
@@ -63,7 +95,22 @@ impl Fjall {
                 .data_block_compression_policy(CompressionPolicy::new([CompressionType::None, CompressionType::Lz4]))
         };
         let keyspace = db.keyspace(KEYSPACE, options)?;
-        Ok(Self { db, keyspace })
+        Ok(Self { db, keyspace, damage: Arc::default() })
+    }
+
+    /// Somebody who read found damage.
+    pub fn tell_damage(&self) {
+        self.damage.notify_one();
+    }
+
+    /// Waits until somebody who reads has found damage.
+    pub async fn damaged(&self) {
+        self.damage.notified().await;
+    }
+
+    /// Whether a file of the store's folder, by its path in there, is written once and never again: sorted tables.
+    pub fn is_shareable(path: &Path) -> bool {
+        path.components().any(|part| part.as_os_str() == "tables")
     }
 
     /// Bytes on disk, fjall's own log not counted.
@@ -76,7 +123,7 @@ impl Kv for Fjall {
     type Snapshot = FjallSnapshot;
 
     fn snapshot(&self) -> FjallSnapshot {
-        FjallSnapshot { at: self.db.snapshot(), keyspace: self.keyspace.clone() }
+        FjallSnapshot { at: self.db.snapshot(), keyspace: self.keyspace.clone(), damage: self.damage.clone() }
     }
 
     fn commit(&self, writes: Vec<Write>) -> Result<(), KvError> {
@@ -100,32 +147,53 @@ impl Kv for Fjall {
 pub struct FjallSnapshot {
     at: ::fjall::Snapshot,
     keyspace: Keyspace,
+    damage: Arc<Notify>,
 }
 
 impl Snapshot for FjallSnapshot {
     type Range = FjallRange;
 
     fn get(&self, key: &[u8]) -> Result<Option<Slice>, KvError> {
-        Ok(self.at.get(&self.keyspace, key)?)
+        guarded(&self.damage, || self.at.get(&self.keyspace, key))
     }
 
     fn range(&self, from: &[u8], to: &[u8]) -> FjallRange {
-        FjallRange(self.at.range(&self.keyspace, from..to))
+        FjallRange { rows: self.at.range(&self.keyspace, from..to), damage: self.damage.clone(), failed: false }
     }
 }
 
 /// Entries of a [`FjallSnapshot`].
-pub struct FjallRange(::fjall::Iter);
+pub struct FjallRange {
+    rows: ::fjall::Iter,
+    damage: Arc<Notify>,
+    /// Nothing comes behind an error.
+    failed: bool,
+}
+
+impl FjallRange {
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut ::fjall::Iter) -> Option<::fjall::Guard>,
+    ) -> Option<Result<(Slice, Slice), KvError>> {
+        if self.failed {
+            return None;
+        }
+        let rows = &mut self.rows;
+        let row = guarded(&self.damage, || step(rows).map(::fjall::Guard::into_inner).transpose()).transpose();
+        self.failed = matches!(row, Some(Err(_)));
+        row
+    }
+}
 
 impl Iterator for FjallRange {
     type Item = Result<(Slice, Slice), KvError>;
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.0.next()?.into_inner().map_err(KvError::from))
+        self.step(Iterator::next)
     }
 }
 
 impl DoubleEndedIterator for FjallRange {
     fn next_back(&mut self) -> Option<Self::Item> {
-        Some(self.0.next_back()?.into_inner().map_err(KvError::from))
+        self.step(DoubleEndedIterator::next_back)
     }
 }

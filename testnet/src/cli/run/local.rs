@@ -4,7 +4,7 @@
 //! Liars, slow and silent peers and votes have no program that would play them: those are for the simulated ground, and for
 //! `tests/swarm.rs` and `tests/votes.rs`.
 
-use crate::cli::up::order::What::{Part, Restart, Wipe};
+use crate::cli::up::order::What::{Damage, Lose, Part, Restart, Wipe};
 use crate::cli::up::order::{Order, What};
 use crate::cli::up::script::{Step, with};
 use crate::cli::up::{self, Mood};
@@ -20,7 +20,7 @@ struct Local {
 /// A first stretch, so that there is something to catch up on.
 const BEGUN: Step = Step::Acked(8_000);
 
-const ALL: [Local; 8] = [
+const ALL: [Local; 10] = [
     Local {
         name: "catch_up",
         nodes: 3,
@@ -28,6 +28,19 @@ const ALL: [Local; 8] = [
         steps: &[BEGUN, Step::Near, with(Part, 3), Step::Acked(30_000), with(Part, 3), Step::Near],
     },
     Local { name: "newcomer", nodes: 3, mood: Mood::Calm, steps: &[BEGUN, Step::Near, with(Wipe, 3), Step::Near] },
+    // The third case of a damaged replica: it finds out, makes its state anew, and proves it.
+    Local {
+        name: "damaged_state",
+        nodes: 3,
+        mood: Mood::Calm,
+        steps: &[BEGUN, Step::Near, with(Damage, 3), BEGUN, with(Damage, 1), BEGUN, Step::Near],
+    },
+    Local {
+        name: "lost_journal",
+        nodes: 3,
+        mood: Mood::Calm,
+        steps: &[BEGUN, Step::Near, with(Lose, 3), BEGUN, Step::Near],
+    },
     Local {
         name: "kill_during_sync",
         nodes: 3,

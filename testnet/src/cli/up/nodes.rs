@@ -174,6 +174,18 @@ impl Nodes {
                 seat.wiped = true;
                 "was killed, lost all but its name, and starts again"
             }
+            What::Damage => {
+                node.process.kill();
+                damage(&seat.data.join("state"))?;
+                "was killed, bits of its state are turned over, and it starts again"
+            }
+            What::Lose => {
+                node.process.kill();
+                std::fs::remove_dir_all(seat.data.join("journal"))?;
+                // What the operator said stood in it.
+                seat.wiped = true;
+                "was killed, lost its journal, and starts again with its state"
+            }
             What::Restart => {
                 node.process.stop()?;
                 "was stopped and starts again"
@@ -303,6 +315,22 @@ fn listened(endpoints: &Endpoints) -> [String; 3] {
 }
 
 /// Takes everything from a node but its name.
+/// Turns bits of every file over, one byte in so many.
+fn damage(folder: &Path) -> std::io::Result<()> {
+    const EVERY: usize = 509;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            damage(&path)?;
+            continue;
+        }
+        let mut bytes = std::fs::read(&path)?;
+        bytes.iter_mut().step_by(EVERY).for_each(|byte| *byte ^= 0x10);
+        std::fs::write(&path, bytes)?;
+    }
+    Ok(())
+}
+
 fn wipe(data: &Path) -> std::io::Result<()> {
     let (key, aside) = (swarm_key(data), data.with_extension("key"));
     std::fs::rename(&key, &aside)?;

@@ -11,7 +11,8 @@ use std::sync::{Mutex, PoisonError};
 const WAITING: usize = 16;
 
 /// The keys, for the screen.
-pub(super) const KEYS: &str = "1-9 choose a node, k kill, w wipe, r restart, p part or join, h hop, f fork, Ctrl-C end";
+pub(super) const KEYS: &str =
+    "1-9 choose a node, k kill, w wipe, d damage, l lose, r restart, p part or join, h hop, f fork, Ctrl-C end";
 
 /// What is to be done with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub(in crate::cli) enum What {
     Kill,
     /// SIGKILL, and its data are gone.
     Wipe,
+    /// SIGKILL, and bits of its state are turned over.
+    Damage,
+    /// SIGKILL, and its journal is gone.
+    Lose,
     /// A clean stop.
     Restart,
     /// It is cut off from the others, or not any more.
@@ -102,6 +107,8 @@ fn what(word: &[u8]) -> Option<What> {
     Some(match word {
         b"k" | b"kill" => What::Kill,
         b"w" | b"wipe" => What::Wipe,
+        b"d" | b"damage" => What::Damage,
+        b"l" | b"lose" => What::Lose,
         b"r" | b"restart" => What::Restart,
         b"p" | b"part" | b"join" => What::Part,
         _ => return None,
@@ -130,6 +137,8 @@ mod tests {
         for (key, line, what) in [
             (b'k', "kill 12", What::Kill),
             (b'w', "wipe 12", What::Wipe),
+            (b'd', "damage 12", What::Damage),
+            (b'l', "lose 12", What::Lose),
             (b'r', "restart 12", What::Restart),
             (b'p', "part 12", What::Part),
         ] {
