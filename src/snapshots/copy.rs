@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Between two tries: a merge of tables that was under way ends within a few of them.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Bytes that go to the disk at a time: the journal's own syncs wait for no more than these.
+const SLICE: u64 = 1 << 20;
+
 /// Files that are never written again once they are there, by their path in the folder.
 pub type Shareable = fn(&Path) -> bool;
 
@@ -128,10 +131,11 @@ fn bytes(source: &File, target: &File) -> io::Result<()> {
         seek(source, SeekFrom::Start(data))?;
         seek(target, SeekFrom::Start(data))?;
         let (mut source, mut target) = (source, target);
-        if io::copy(&mut source.by_ref().take(hole - data), &mut target)? < hole - data {
+        at = hole.min(data + SLICE);
+        if io::copy(&mut source.by_ref().take(at - data), &mut target)? < at - data {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        at = hole;
+        target.sync_data()?;
     }
     target.set_len(len)?;
     target.sync_all()
