@@ -28,6 +28,12 @@ fn list(node: &LocalNode) -> Value {
     node.api().json(&format!("/api/checkpoints/list?network={NETWORK}")).unwrap()
 }
 
+/// The snapshots without what would go with each: the store goes on, and ZFS counts after a while.
+fn but_for_bytes(mut listed: Value) -> Value {
+    listed["checkpoints"].as_array_mut().unwrap().iter_mut().for_each(|of| of["bytes"] = Value::Null);
+    listed["checkpoints"].take()
+}
+
 /// Names of the snapshots, the oldest label first.
 fn names(listed: &Value) -> Vec<String> {
     listed["checkpoints"].as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap().to_owned()).collect()
@@ -128,7 +134,7 @@ fn works(kind: &str, settings: Config) {
         let listed = list(&node);
         (!names(&listed).is_empty()).then_some(listed)
     });
-    assert_eq!(again.unwrap()["checkpoints"], listed["checkpoints"], "the list survives a start");
+    assert_eq!(but_for_bytes(again.unwrap()), but_for_bytes(listed), "the list survives a start");
     let live = {
         let data = honeygraph::data_dir::DataDir::open(&node.config().data_dir);
         assert!(data.is_err(), "the node has it");
