@@ -176,7 +176,8 @@ fn a_damaged_state_is_made_anew_and_nothing_else_is_answered() {
 
 /// The disk rots while the node runs: feeds go on, and whoever reads gets an error or the truth.
 ///
-/// Planted: damage that a reader finds is not told (the state stays as it is until the next start).
+/// Failed once: damage that a reader found ended the node. (That a reader tells it is not what this test sees: planted, the
+/// state's own thread found it too.)
 #[test]
 fn a_state_that_rots_is_replaced_while_the_node_runs() {
     let folder = tempfile::tempdir().unwrap();
