@@ -184,7 +184,7 @@ fn cloned(backend: &dyn Backend, name: &Name, store: &Path) {
 
 /// A store is made of a snapshot and takes the place of the other one: snapshots are of it from then on.
 ///
-/// Planted: snapshots of the store that was replaced; a store that shares what is written over.
+/// Guards against: snapshots of the store that was replaced; a store that shares what is written over.
 fn renewed(backend: &dyn Backend, name: &Name, store: &Path) -> Name {
     let to = generation::next(store).unwrap();
     backend.renew(Some(name), &to).unwrap();

@@ -93,7 +93,7 @@ mod tests {
         std::fs::read_to_string(folder.join("rows")).ok()
     }
 
-    /// Planted: the newest moved before the older ones are gone (a kill between them brings an older one back).
+    /// Guards against: the newest moved before the older ones are gone (a kill between them brings an older one back).
     #[test]
     fn the_newest_is_the_store_whenever_the_move_was_cut_off() {
         for killed in 0..4 {

@@ -1,10 +1,10 @@
 //! Opening the state store of a node that may have died in any way.
 //!
-//! The store is rebuilt from the journal at will, so one that cannot be read is no reason not to start: it is set aside
-//! and begun anew. What says nothing about its content (a lock, a full or failing disk, no rights) is an error as
-//! everywhere else.
+//! The store is rebuilt from the journal at will, so one that cannot be read, or is of another journal, is no reason not to
+//! start: whoever opens it makes another one (`snapshots::restore`). What says nothing about its content (a lock, a full or
+//! failing disk, no rights) is an error as everywhere else.
 //!
-//! *Always holds:* a store that can be read is never set aside; at most one is kept aside, the last.
+//! *Always holds:* a store that cannot be used is left as it is.
 
 use super::base::Base;
 use super::generation;
@@ -37,24 +37,6 @@ pub fn find(folder: &Path, tuning: Tuning) -> Result<Found, StateError> {
         Ok(Err(error)) => Ok(Found::Unreadable(error.to_string())),
         Err(_) => Ok(Found::Unreadable("the store's own log broke an assertion".to_owned())),
     }
-}
-
-/// Opens (or makes) the store in `folder`, on the base in `base`, for a journal that begins as `beginning` says; says so in
-/// the log when it has to begin anew.
-pub fn open(
-    folder: &Path,
-    tuning: Tuning,
-    base: Option<Base>,
-    beginning: &Beginning,
-) -> Result<State<Fjall>, StateError> {
-    let state = match find(folder, tuning)? {
-        Found::Readable(state) => *state,
-        Found::Unreadable(why) => {
-            set_aside(folder, &why)?;
-            State::open(folder, tuning)?
-        }
-    };
-    stand(state, folder, tuning, base, beginning)
 }
 
 /// Puts a state that can be read on the base in `base` and on a journal that begins as `beginning` says.
@@ -108,12 +90,6 @@ impl From<PictureError> for StateError {
     }
 }
 
-/// Sets a store aside that cannot be used; one that was set aside before goes.
-fn set_aside(folder: &Path, why: &str) -> Result<(), StateError> {
-    tracing::warn!(folder = %folder.display(), why, "the state store cannot be used: it is set aside and made anew");
-    Ok(generation::set_aside(folder).map_err(|source| KvError::Folder { path: folder.into(), source })?)
-}
-
 /// Whether an error is about what is in the store.
 pub fn is_unreadable(error: &StateError) -> bool {
     match error {
@@ -156,16 +132,9 @@ pub fn read_through(state: &State<Fjall>) -> Result<(), StateError> {
 
 #[cfg(test)]
 mod tests {
-    use super::generation::aside;
-    use crate::journal::trim::Beginning;
-    use crate::projection::state::State;
-    use crate::projection::state::StateError;
+    use super::{Found, find};
     use crate::projection::state::kv::Tuning;
     use std::path::Path;
-
-    fn open(folder: &Path) -> Result<State, StateError> {
-        super::open(folder, Tuning::default(), None, &Beginning { first: 1, floor: None })
-    }
 
     fn files(folder: &Path, into: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -175,12 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_store_is_set_aside_and_a_locked_one_is_not() {
+    fn what_cannot_be_read_is_told_and_left_and_a_locked_store_is_an_error() {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("spkcc_");
-        let state = open(&folder).unwrap();
-        assert!(open(&folder).is_err(), "locked");
-        assert!(!aside(&folder).exists());
+        let Found::Readable(state) = find(&folder, Tuning::default()).unwrap() else { panic!("a new one") };
+        assert!(find(&folder, Tuning::default()).is_err(), "locked");
         drop(state);
         for round in 0..2 {
             let mut all = Vec::new();
@@ -188,9 +156,10 @@ mod tests {
             for file in all.iter().filter(|file| !file.ends_with("lock")) {
                 std::fs::write(file, format!("nothing of sense {round}")).unwrap();
             }
-            let state = open(&folder).unwrap();
-            assert_eq!(state.cursor(), 0);
-            assert!(aside(&folder).is_dir());
+            assert!(matches!(find(&folder, Tuning::default()).unwrap(), Found::Unreadable(_)));
+            for file in all.iter().filter(|file| !file.ends_with("lock")) {
+                assert_eq!(std::fs::read_to_string(file).unwrap(), format!("nothing of sense {round}"));
+            }
         }
     }
 }

@@ -325,8 +325,16 @@ fn a_store_that_fell_behind_the_journal_is_made_of_the_floor() {
     assert!(begins.first > 1);
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("net");
-    let open = || crate::projection::open::open(&store, Default::default(), None, &begins);
-    let state: State<Fjall> = open().unwrap();
+    let open = |base| {
+        crate::projection::open::stand(
+            State::open(&store, Default::default())?,
+            &store,
+            Default::default(),
+            base,
+            &begins,
+        )
+    };
+    let state: State<Fjall> = open(None).unwrap();
     let floor = world.journal.reader().floor().unwrap();
     assert_eq!(state.cursor(), floor.state_at());
     let tip = world.tips[0].0.unwrap();
@@ -338,6 +346,5 @@ fn a_store_that_fell_behind_the_journal_is_made_of_the_floor() {
     let base = crate::projection::base::Base::current(&folder.path().join("base"))
         .unwrap()
         .filter(|at| at.hash.as_str() == base.hash);
-    let refused = crate::projection::open::open(&store, Default::default(), base, &begins);
-    assert!(matches!(refused.err(), Some(StateError::Late { .. })));
+    assert!(matches!(open(base).err(), Some(StateError::Late { .. })));
 }

@@ -6,6 +6,7 @@
 //! *Always holds:* the copy is what the folder was at one moment: it counts only if the folder looks the same before and
 //! after. What is copied is on the disk when this returns.
 
+use crate::projection::generation::remove;
 use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -45,14 +46,6 @@ pub fn copy(from: &Path, to: &Path, shareable: Option<Shareable>, patience: Dura
         }
         #[expect(clippy::disallowed_methods, reason = "the store's own threads tell nobody when a merge is over")]
         std::thread::sleep(PAUSE);
-    }
-}
-
-/// Removes a folder, if it is there.
-pub fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use super::about::About;
 use super::copy::{self, Shareable};
 use super::name::{Name, Word};
 use super::run::{PATIENCE, run};
-use super::{Backend, Clone, Error, Listed, Room, Snapshot, check_unneeded};
+use super::{Backend, Clone, Error, Listed, Room, Snapshot, at, check_unneeded};
 use crate::data_dir::replace;
 use crate::projection::generation;
 use rustix::fs::statvfs;
@@ -84,10 +84,6 @@ struct Origin {
     of: String,
 }
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    |source| Error::Io { path: path.to_owned(), source }
-}
-
 impl Folders {
     /// Looks after the folders; removes what was left half made or half removed.
     pub fn open(self) -> Result<Self, Error> {
@@ -154,7 +150,7 @@ impl Folders {
         if matches!(self.how, How::Subvolume) && is_subvolume {
             return run("btrfs", &["subvolume", "delete", "--", &folder.to_string_lossy()]).map(drop);
         }
-        copy::remove(folder).map_err(at(folder))
+        generation::remove(folder).map_err(at(folder))
     }
 
     fn read(&self, name: &Name) -> Result<Beside, Error> {
@@ -201,7 +197,7 @@ pub fn is_btrfs(path: &Path) -> bool {
 /// Makes the folder of a store a subvolume of btrfs, with what is in it.
 pub fn make_subvolume(live: &Path) -> Result<(), Error> {
     let fresh = live.with_extension("fresh");
-    let clear = |folder: &Path| copy::remove(folder).map_err(at(folder));
+    let clear = |folder: &Path| generation::remove(folder).map_err(at(folder));
     // Of a start that was killed: half a copy, or what was copied.
     clear(&fresh)?;
     if live.metadata().is_ok_and(|about| about.ino() == SUBVOLUME) {

@@ -197,6 +197,11 @@ pub trait Backend: Send + Sync {
     fn trouble(&self) -> Option<String>;
 }
 
+/// What the file system refused at a path.
+fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+    |source| Error::Io { path: path.to_owned(), source }
+}
+
 /// Refuses to remove what somebody needs.
 fn check_unneeded(snapshot: &Snapshot) -> Result<(), Error> {
     let by = match (snapshot.holds.as_slice(), snapshot.clones.as_slice()) {

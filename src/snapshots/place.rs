@@ -9,7 +9,7 @@
 use super::copy::{self, Shareable};
 use super::folders::{Folders, How, is_btrfs, make_subvolume};
 use super::zfs::Zfs;
-use super::{Backend, Error};
+use super::{Backend, Error, at};
 use crate::data_dir::DataDir;
 use crate::projection::generation;
 use std::io::ErrorKind;
@@ -129,10 +129,6 @@ fn told(error: &Error) -> String {
     error.told()
 }
 
-fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    |source| Error::Io { path: path.to_owned(), source }
-}
-
 /// The folder of a store, which may lie behind a link.
 fn reached(link: &Path) -> Result<PathBuf, Error> {
     match std::fs::read_link(link) {
@@ -158,10 +154,10 @@ fn settle(store: &Path, link: &Path) -> Result<(), Error> {
     };
     if let Some(before) = before {
         let part = store.with_extension("part");
-        copy::remove(&part).map_err(at(&part))?;
+        generation::remove(&part).map_err(at(&part))?;
         tracing::info!(from = %before.display(), to = %store.display(), "the state is moved into its dataset");
         copy::copy(&before, &part, None, Duration::ZERO).map_err(at(&part))?;
-        copy::remove(store).map_err(at(store))?;
+        generation::remove(store).map_err(at(store))?;
         std::fs::rename(&part, store).map_err(at(store))?;
         copy::sync_folder(store.parent().unwrap_or(store)).map_err(at(store))?;
         if !link.is_symlink() {
@@ -176,7 +172,7 @@ fn settle(store: &Path, link: &Path) -> Result<(), Error> {
     std::os::unix::fs::symlink(store, &fresh).map_err(at(&fresh))?;
     std::fs::rename(&fresh, link).map_err(at(link))?;
     copy::sync_folder(link.parent().unwrap_or(link)).map_err(at(link))?;
-    copy::remove(&moved).map_err(at(&moved))
+    generation::remove(&moved).map_err(at(&moved))
 }
 
 #[cfg(test)]

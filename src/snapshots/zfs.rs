@@ -11,7 +11,7 @@ use super::about::{About, KEYS};
 use super::copy;
 use super::name::{Name, Word, check_dataset};
 use super::run::run;
-use super::{Backend, Clone, Error, Listed, Room, Snapshot, check_unneeded};
+use super::{Backend, Clone, Error, Listed, Room, Snapshot, at, check_unneeded};
 use crate::projection::generation;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,10 +44,6 @@ pub struct Zfs {
     prefix: String,
     /// Where it is mounted.
     mount: PathBuf,
-}
-
-fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    |source| Error::Io { path: path.to_owned(), source }
 }
 
 /// Runs `zfs`.
@@ -275,7 +271,7 @@ impl Backend for Zfs {
         let clone = Word::new(RENEWING)?;
         let from = self.clone_of(name, &clone)?;
         let part = to.with_extension("part");
-        let copied = copy::remove(&part)
+        let copied = generation::remove(&part)
             .and_then(|()| copy::copy(&from, &part, None, Duration::ZERO))
             .and_then(|()| std::fs::rename(&part, to))
             .and_then(|()| copy::sync_folder(to.parent().unwrap_or(to)))

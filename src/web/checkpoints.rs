@@ -64,9 +64,11 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/api/checkpoints/auto-snapshots", post(auto))
 }
 
-/// A body, which may be empty where nothing has to be said.
-fn asked(body: &[u8]) -> Result<Asked, ApiError> {
-    if body.is_empty() { Ok(Asked::default()) } else { parse(body) }
+/// The network that an order is about, and what it says: the body may be empty where nothing has to be said.
+fn asked<'a>(web: &'a Web, body: &[u8]) -> Result<(&'a Networked, Asked), ApiError> {
+    let asked: Asked = if body.is_empty() { Asked::default() } else { parse(body)? };
+    let (_, network) = web.network(asked.network.as_deref())?;
+    Ok((network, asked))
 }
 
 impl From<Error> for ApiError {
@@ -162,9 +164,8 @@ async fn files(
 }
 
 /// `POST /api/checkpoints/create {blockNum?, ipfsHash?, network?, dry_run?}`
-pub(super) async fn create(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
-    let Asked { block, hash, network, dry_run, .. } = asked(&body)?;
-    let (_, network) = web.network(network.as_deref())?;
+async fn create(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
+    let (network, Asked { block, hash, dry_run, .. }) = asked(&web, &body)?;
     let made = send(network, |reply| Order::Create { block, hash, dry_run, reply }).await?;
     Ok(json(&json!({ "success": true, "dry_run": dry_run, "checkpoint": made })))
 }
@@ -176,8 +177,7 @@ async fn destroy(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Asked { network, dry_run, .. } = asked(&body)?;
-    let (_, network) = web.network(network.as_deref())?;
+    let (network, Asked { dry_run, .. }) = asked(&web, &body)?;
     let gone = send(network, |reply| Order::Destroy { what, dry_run, reply }).await?;
     Ok(json(&json!({ "success": true, "dry_run": dry_run, "checkpoint": gone })))
 }
@@ -189,9 +189,8 @@ async fn clone(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Asked { clone, network, dry_run, .. } = asked(&body)?;
+    let (network, Asked { clone, dry_run, .. }) = asked(&web, &body)?;
     let clone = clone.ok_or_else(|| ApiError::bad_request("cloneName says what it is called"))?;
-    let (_, network) = web.network(network.as_deref())?;
     let made = send(network, |reply| Order::Clone { what, clone, dry_run, reply }).await?;
     Ok(json(&json!({ "success": true, "clone": made })))
 }
@@ -203,7 +202,7 @@ async fn destroy_clone(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let (_, network) = web.network(asked(&body)?.network.as_deref())?;
+    let (network, _) = asked(&web, &body)?;
     send(network, |reply| Order::DestroyClone { clone, reply }).await?;
     Ok(json(&json!({ "success": true })))
 }
@@ -216,8 +215,7 @@ async fn rollback(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Asked { reason, network, dry_run, .. } = asked(&body)?;
-    let (_, network) = web.network(network.as_deref())?;
+    let (network, Asked { reason, dry_run, .. }) = asked(&web, &body)?;
     let reason = checked(reason.unwrap_or_default())?;
     let found = find(&*listed(network)?, &what)?;
     let batch = found.batch.clone().ok_or_else(|| unknown(&found))?;
@@ -232,8 +230,7 @@ async fn restore(
     _: Query,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let Asked { network, dry_run, .. } = asked(&body)?;
-    let (_, network) = web.network(network.as_deref())?;
+    let (network, Asked { dry_run, .. }) = asked(&web, &body)?;
     let made = send(network, |reply| Order::Restore { what, dry_run, reply }).await?;
     Ok(json(&json!({ "success": true, "dry_run": dry_run, "checkpoint": made })))
 }
@@ -259,21 +256,19 @@ async fn release(
 }
 
 async fn held(web: &Web, what: String, body: &[u8], held: bool) -> Result<Response, ApiError> {
-    let Asked { tag, network, .. } = asked(body)?;
-    let (_, network) = web.network(network.as_deref())?;
+    let (network, Asked { tag, .. }) = asked(web, body)?;
     let by = tag.unwrap_or_else(|| TAG.to_owned());
     let shown = send(network, |reply| Order::Hold { what, by, held, reply }).await?;
     Ok(json(&json!({ "success": true, "checkpoint": shown })))
 }
 
 /// `POST /api/checkpoints/auto-snapshots {intervalBlocks?, network?}`: until the next start.
-pub(super) async fn auto(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
-    let Asked { interval, network, .. } = asked(&body)?;
+async fn auto(State(web): State<Arc<Web>>, _: Query, Body(body): Body) -> Result<Response, ApiError> {
+    let (network, Asked { interval, .. }) = asked(&web, &body)?;
     let blocks = interval.unwrap_or(INTERVAL);
     if blocks > MAX_INTERVAL {
         return Err(ApiError::bad_request(format!("intervalBlocks is at most {MAX_INTERVAL}")));
     }
-    let (_, network) = web.network(network.as_deref())?;
     send(network, |reply| Order::Interval { blocks, reply }).await?;
     Ok(json(&json!({ "success": true, "intervalBlocks": blocks })))
 }

@@ -197,3 +197,55 @@ impl DoubleEndedIterator for FjallRange {
         self.step(DoubleEndedIterator::next_back)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn tables(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => tables(&path, into),
+                false if Fjall::is_shareable(&path) => into.push(path),
+                false => {}
+            }
+        }
+    }
+
+    /// Rows that lie in tables of which every tenth byte is another one.
+    fn rotten(folder: &Path) -> Fjall {
+        let key = |nth: u32| Slice::from(nth.to_be_bytes());
+        let store = Fjall::open(folder, Tuning::default()).unwrap();
+        let value = |nth: u32| Slice::from(blake3::hash(&nth.to_le_bytes()).as_bytes().repeat(8));
+        store.commit((0..20_000).map(|nth| (key(nth), Some(value(nth)))).collect()).unwrap();
+        store.keyspace.rotate_memtable_and_wait().unwrap();
+        drop(store);
+        let store = Fjall::open(folder, Tuning::default()).unwrap();
+        let mut found = Vec::new();
+        tables(folder, &mut found);
+        for file in found {
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes.iter_mut().step_by(10).for_each(|byte| *byte ^= 0x55);
+            std::fs::write(&file, bytes).unwrap();
+        }
+        store
+    }
+
+    /// Planted: damage not told.
+    #[tokio::test]
+    async fn who_reads_damage_gets_an_error_once_and_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = rotten(folder.path());
+        let told = || tokio::time::timeout(Duration::from_secs(60), store.damaged());
+        let snapshot = store.snapshot();
+        assert!(snapshot.get(&7_u32.to_be_bytes()).unwrap_err().is_damage());
+        told().await.expect("by whoever gets one");
+        let mut rows = snapshot.range(&[], &[u8::MAX]);
+        assert!(rows.find_map(Result::err).is_some_and(|error| error.is_damage()));
+        assert!(rows.next().is_none() && rows.next_back().is_none(), "nothing comes behind it");
+        told().await.expect("by whoever goes through them");
+    }
+}
