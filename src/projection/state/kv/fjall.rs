@@ -61,7 +61,7 @@ impl KvError {
         match error {
             Error::Io(error) | Error::Storage(LsmError::Io(error)) => io(error),
             Error::Storage(_) | Error::JournalRecovery(_) | Error::Unrecoverable => true,
-            Error::Decompress(_) | Error::InvalidTrailer | Error::InvalidTag(_) | Error::InvalidVersion(None) => true,
+            Error::Decompress(_) | Error::InvalidTrailer | Error::InvalidTag(_) | Error::InvalidVersion(_) => true,
             _ => false,
         }
     }
