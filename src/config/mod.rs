@@ -92,6 +92,8 @@ pub struct ForkLimits {
     pub max_per_block: usize,
     /// How long a fork that nobody feeds keeps its view.
     pub retention: Duration,
+    /// How long a question to a feed waits for its answer.
+    pub answer: Duration,
     /// Newest ops shown with a single fork.
     pub operation_buffer: usize,
 }

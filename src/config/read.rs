@@ -301,6 +301,7 @@ fn typed(
         fork: ForkLimits {
             max_per_block: count("fork.max_per_block") as usize,
             retention: Duration::from_millis(count("fork.retention_ms")),
+            answer: Duration::from_millis(count("fork.answer_ms")),
             operation_buffer: count("fork.operation_buffer") as usize,
         },
         swarm: super::swarm::read(&resolved),

@@ -551,6 +551,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "milliseconds for which a fork that nobody feeds keeps its view",
     },
     Setting {
+        key: "fork.answer_ms",
+        flag: "fork-answer-ms",
+        env: &[("HONEYGRAPH_FORK_ANSWER_MS", Whole)],
+        default: "10000",
+        kind: Kind::Count(100, 3_600_000),
+        about: "milliseconds that a question to a feed waits for its answer; after three a gap is recorded",
+    },
+    Setting {
         key: "fork.operation_buffer",
         flag: "fork-operation-buffer",
         env: &[("OPERATION_BUFFER_SIZE", Whole)],

@@ -57,6 +57,8 @@ pub struct Limits {
     pub forks_per_label: usize,
     /// `FORK_RETENTION_TIME`: how long a history that is not the head's keeps its view after it last grew, ms.
     pub fork_retention_ms: u64,
+    /// How long a question to a feed waits for its answer, ms.
+    pub answer_ms: u64,
 }
 
 /// An attached socket.

@@ -13,8 +13,6 @@ use honeygraph_protocols::honeycomb::{Framing, Ops};
 
 /// Indexes asked for in one question: what a client packs into one frame without trouble.
 pub const ASK_MAX: u64 = 64;
-/// How long a question waits for its answer, ms.
-pub const ASK_TIMEOUT_MS: u64 = 10_000;
 /// Items asked for again on either side of a hole: what is held there shows where an answer belongs.
 pub const BESIDE: u64 = 3;
 /// Questions without anything new before a hole is recorded.
@@ -247,7 +245,7 @@ impl Core {
             .collect();
         for (feed, lane) in idle {
             let Some((hole, from, to)) = self.next_question(now, lane) else { continue };
-            let question = Question { hole, from, to, deadline: now + ASK_TIMEOUT_MS };
+            let question = Question { hole, from, to, deadline: now + self.limits.answer_ms };
             let attached = self.feeds.get_mut(&feed).expect("listed");
             attached.question = Some(question);
             attached.asked(from, to);

@@ -9,7 +9,7 @@
 use super::lane::Lane;
 use super::machine::{Attached, Bodies, Core, Effects};
 use super::plan::{Evidence, First, LAST, Named, Plan, Seen, Spot, Step, digest_of, shows};
-use super::questions::{ASK_TIMEOUT_MS, Question, TRIES};
+use super::questions::{Question, TRIES};
 use super::runs::{Kind, runs};
 use crate::feed::message::{FeedId, FromCore, Said};
 use honeygraph_protocols::honeycomb::{Framing, Item, Ops, What};
@@ -170,7 +170,7 @@ impl Core {
 
     fn ask_where(&mut self, now: u64, feed: FeedId, fx: &mut Effects) {
         let attached = self.feeds.get_mut(&feed).expect("waits");
-        attached.question = Some(Question { hole: WHERE, from: 0, to: LAST, deadline: now + ASK_TIMEOUT_MS });
+        attached.question = Some(Question { hole: WHERE, from: 0, to: LAST, deadline: now + self.limits.answer_ms });
         attached.asked(0, LAST);
         self.counters.asked += 1;
         fx.messages.push((feed, FromCore::Ask { from: 0, to: LAST }));

@@ -85,6 +85,7 @@ fn open_core(disk: &Arc<dyn Disk>, config: &Config, data: &DataDir, network: &Ne
         limits: ForkLimits {
             forks_per_label: config.fork.max_per_block,
             fork_retention_ms: config.fork.retention.as_millis() as u64,
+            answer_ms: config.fork.answer.as_millis() as u64,
         },
         segment_bytes: config.segment_bytes,
     };

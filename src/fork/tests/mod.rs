@@ -41,7 +41,7 @@ use tokio::sync::mpsc;
 const RULES: Rules = Rules { checkpoint_every: 100, root_interval: 1_000, root_offset: 505 };
 /// How long a resumed socket is held at most, ms.
 const HELD: u64 = 2_000;
-const LIMITS: Limits = Limits { forks_per_label: 3, fork_retention_ms: 1_000_000 };
+const LIMITS: Limits = Limits { forks_per_label: 3, fork_retention_ms: 1_000_000, answer_ms: 10_000 };
 
 #[derive(Default)]
 struct Bodiless(BTreeMap<Lsn, Vec<u8>>);

@@ -23,6 +23,8 @@ const OPS: u64 = 700;
 const FIRST_OP: u64 = 250;
 /// Retention of forks where they are to be retired, ms.
 const SHORT_RETENTION: u64 = 20_000;
+/// How long a question waits for its answer, ms: the default of a node.
+const ANSWER_MS: u64 = 10_000;
 
 /// A run's players and rules.
 pub struct Cast {
@@ -59,7 +61,7 @@ impl Cast {
         }
         let rules = Rules { checkpoint_every: EVERY, root_interval: base.root_interval, root_offset: base.root_offset };
         let retention = if chance.once_in(4) { SHORT_RETENTION } else { u64::MAX };
-        let limits = Limits { forks_per_label: 10, fork_retention_ms: retention };
+        let limits = Limits { forks_per_label: 10, fork_retention_ms: retention, answer_ms: ANSWER_MS };
         let rough = chance.once_in(4);
         let losses = !seed.is_multiple_of(3);
         let wire = losses && chance.once_in(2);
