@@ -108,6 +108,16 @@ impl PowercutDisk {
         self.volume.lock().cut();
     }
 
+    /// The power goes by itself after so many more changes and syncs.
+    pub fn cut_after(&self, acts: u64) {
+        self.volume.lock().left = Some(acts);
+    }
+
+    /// Whether the power is gone.
+    pub fn is_cut(&self) -> bool {
+        self.volume.lock().powered().is_err()
+    }
+
     /// Cuts the power if that was not done, and mounts what survived. Programs must have let go of the disk.
     pub fn restart(&mut self, seed: u64) -> Result<Losses, PowercutError> {
         self.cut();

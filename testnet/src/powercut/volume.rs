@@ -135,6 +135,8 @@ pub struct Volume {
     pub sync_time: Duration,
     /// What was asked so far.
     pub counters: Counters,
+    /// So many more changes and syncs are done before the power goes by itself.
+    pub left: Option<u64>,
     used: u64,
     next: Ino,
     cookie: u64,
@@ -161,6 +163,7 @@ impl Volume {
             failing_syncs: 0,
             sync_time: Duration::ZERO,
             counters: Counters::default(),
+            left: None,
             used,
             next,
             // 1 and 2 are "." and "..".
@@ -191,6 +194,16 @@ impl Volume {
     /// Fails once the power is gone.
     pub fn powered(&self) -> Result<(), Errno> {
         if self.powered { Ok(()) } else { Err(Errno::EIO) }
+    }
+
+    /// One more change or sync is asked for: it fails when the power is gone, or goes now.
+    fn act(&mut self) -> Result<(), Errno> {
+        match &mut self.left {
+            Some(0) => self.cut(),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.powered()
     }
 
     /// Bytes that can still be taken.
@@ -317,6 +330,7 @@ impl Volume {
     }
 
     fn take_step(&mut self, changes: Vec<(Ino, OsString, Option<Ino>)>) -> Result<(), Errno> {
+        self.act()?;
         for (parent, name, ino) in &changes {
             let cookie = self.cookie;
             self.cookie += 1;
@@ -364,6 +378,7 @@ impl Volume {
 
     /// Changes a file, unless that would take more space than there is.
     fn change(&mut self, ino: Ino, change: impl FnOnce(&mut File)) -> Result<(), Errno> {
+        self.act()?;
         self.file(ino)?;
         let tight = self.capacity.saturating_sub(self.used) < TIGHT;
         if tight {
@@ -449,7 +464,7 @@ impl Volume {
     }
 
     fn sync_fails(&mut self) -> Result<bool, Errno> {
-        self.powered()?;
+        self.act()?;
         let failing = self.failing_syncs > 0;
         if failing {
             self.failing_syncs -= 1;
