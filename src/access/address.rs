@@ -127,6 +127,14 @@ mod tests {
         }
     }
 
+    /// Guards against: what a proxy of this machine passes on for somebody is the operator's.
+    #[test]
+    fn who_is_forwarded_is_not_of_this_machine() {
+        let at = |ip: &str, forwarded| Address { ip: ip.parse().unwrap(), forwarded }.is_local();
+        assert!(at("127.0.0.1", false) && at("::1", false));
+        assert!(!at("127.0.0.1", true) && !at("::1", true) && !at("10.0.0.1", false));
+    }
+
     #[test]
     fn only_public_addresses_are_public() {
         for public in ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8"] {

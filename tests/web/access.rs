@@ -140,6 +140,10 @@ async fn this_machine_gives_orders_directly_and_to_an_address() {
     for host in ["127.0.0.1:3030", "localhost", "[::1]:3030"] {
         assert_eq!(send(api.at, &order(host, "")).await.status, 200, "{host}");
     }
+    // Whoever a proxy on this machine, which nobody configured, speaks for.
+    for header in [STRANGER, "x-forwarded-for: 127.0.0.1\r\n", "forwarded: for=127.0.0.1\r\n", "via: 1.1 x\r\n"] {
+        told(&send(api.at, &order("127.0.0.1", header)).await, 401, "unauthorized");
+    }
     // A name that somebody made lead here (DNS rebinding).
     told(&send(api.at, &order("evil.example", "")).await, 401, "unauthorized");
     told(&send(api.at, &order("127.0.0.1", "origin: http://127.0.0.1\r\n")).await, 403, "forbidden");
