@@ -180,6 +180,64 @@ fn every_file_says_what_it_is_for_and_does_one_thing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Programs that nothing of ours starts: they read text as commands.
+const SHELLS: [&str; 10] = ["sh", "bash", "dash", "zsh", "env", "sudo", "su", "doas", "xargs", "eval"];
+
+/// Where a source starts another program in a way that lets text become a command: a shell by its name or path, `-c`, or a
+/// place that is not the one where arguments are a list.
+fn shells(file: &str, source: &str) -> Vec<String> {
+    let code = code(source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(source));
+    let mut wrong = Vec::new();
+    for shell in SHELLS {
+        let named = [format!("\"{shell}\""), format!("/{shell}\"")];
+        if named.iter().any(|named| code.contains(named)) {
+            wrong.push(format!("{file} names {shell}"));
+        }
+    }
+    let starts = ["Command::new(", "process::Command", "libc::system", "posix_spawn", "execv"];
+    if file != RUNNER && starts.iter().any(|start| code.contains(start)) {
+        wrong.push(format!("{file} starts a program past {RUNNER}"));
+    }
+    if code.contains("\"-c\"") || code.contains("arg(format!") || code.contains("raw_arg") {
+        wrong.push(format!("{file} makes an argument of text"));
+    }
+    wrong
+}
+
+/// The one place where programs are started: by a name that is in the source, with a list of arguments.
+const RUNNER: &str = "src/snapshots/run.rs";
+
+/// Row 17: the old server ran lines of text in a shell, with sudo.
+#[test]
+fn no_text_becomes_a_command() {
+    let mut files = Vec::new();
+    for folder in ["src", "protocols/src", "bootstrap/src"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let name = |path: &Path| path.strip_prefix(root()).unwrap().display().to_string();
+    let wrong: Vec<String> = files.iter().flat_map(|path| shells(&name(path), &read(path))).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let runner = read(&root().join(RUNNER));
+    assert!(runner.contains("pub fn run(program: &'static str, arguments: &[&str])"), "whoever calls it names both");
+    assert_eq!(code(&runner).matches("Command::new(").count(), 1);
+    assert!(runner.contains(".args(arguments)"), "arguments are a list");
+}
+
+#[test]
+fn a_planted_shell_is_seen() {
+    for planted in [
+        "Command::new(\"zfs\").args(names)",
+        "run(\"sh\", &[\"-c\", line])",
+        "run(\"/bin/bash\", &[line])",
+        "run(\"sudo\", &[\"zfs\", \"destroy\", name])",
+        "use std::process::Command;",
+    ] {
+        assert!(!shells("src/web/mod.rs", planted).is_empty(), "{planted}");
+    }
+    let fine = "run(\"zfs\", &[\"destroy\", name]) // not sh\n#[cfg(test)]\nmod tests { Command::new(\"sh\") }";
+    assert_eq!(shells("src/snapshots/zfs.rs", fine), Vec::<String>::new());
+}
+
 #[test]
 fn the_settings_in_the_documentation_are_the_settings() {
     let page = read(&root().join("docs/operations.md"));

@@ -143,6 +143,50 @@ fn the_first_period_is_followed_while_it_is_open() {
     source.stop().unwrap();
 }
 
+/// Row 17, where a swarm is needed: a text is a peer's name or address, or nothing.
+#[test]
+fn hostile_texts_are_refused_by_the_routes_of_the_swarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = LocalNode::start(in_swarm(folder.path(), &[])).unwrap();
+    let api = node.api();
+    for text in [
+        "\"",
+        "') or 1=1 --",
+        "(a+)+$",
+        "$(id)",
+        "; id",
+        "-rf",
+        "\r\nx: 1",
+        "\0",
+        "../../etc/passwd",
+        "file:///etc/passwd",
+    ] {
+        let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut answers = vec![
+            api.send("/api/sync/peers", &json!({ "url": text, "nodeId": text, "peerId": text })),
+            api.send("/api/sync/discover", &json!({ "nodes": [text] })),
+            api.send("/api/sync/discover", &json!({ "nodes": text })),
+            api.send("/api/sync/verify", &json!({ "blockNum": 1, "expectedHash": text, "network": NETWORK })),
+            api.send("/api/sync/verify", &json!({ "blockNum": text, "expectedHash": "Qm", "network": NETWORK })),
+            api.send("/api/sync/sync-gaps", &json!({ "gaps": [text], "targetFork": text, "network": NETWORK })),
+            api.send(&format!("/api/sync/sync-from/{encoded}"), &json!({ "network": NETWORK })),
+            api.get(&format!("/api/sync/consensus/{encoded}?network={NETWORK}")),
+        ];
+        for route in ["status", "gaps", "blocks"] {
+            for name in ["network", "from", "to"] {
+                answers.push(api.get(&format!("/api/sync/{route}?{name}={encoded}")));
+            }
+        }
+        for (nth, answer) in answers.into_iter().enumerate() {
+            let (status, said) = answer.unwrap();
+            assert!((200..500).contains(&status), "{text:?}, {nth}: {status} {said}");
+        }
+        let peers = api.json("/api/sync/peers").unwrap();
+        assert_eq!(peers, json!([]), "{text:?}");
+    }
+    node.stop().unwrap();
+}
+
 /// Failed once: the follower stayed on the fork that the peer that it trusts had left.
 #[test]
 fn a_follower_goes_over_to_the_fork_that_its_trusted_peer_takes() {

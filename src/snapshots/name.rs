@@ -154,6 +154,14 @@ mod tests {
         for text in ["", "-f", "_a", "a/b", "a.b", "a,b", "..", "a b", &"a".repeat(65)] {
             assert!(Word::new(text).is_err(), "{text:?}");
         }
+        // The old server put such texts into a line for a shell, with sudo.
+        for text in
+            ["-rf", "--", "a;id", "$(id)", "`id`", "a|id", "a&&id", "a\nb", "a\0b", "'a'", "\"a\"", "a>b", "*", "~"]
+        {
+            assert!(Word::new(text).is_err() && check_dataset(text).is_err(), "{text:?}");
+            assert!(check_dataset(&format!("tank/{text}")).is_err() && check_prefix(text).is_err(), "{text:?}");
+            assert!(Name::new("checkpoint", 1, text).is_err(), "{text:?}");
+        }
         for fine in ["tank", "tank/honeygraph", "rpool/a.b-c_d/e"] {
             assert!(check_dataset(fine).is_ok(), "{fine}");
         }

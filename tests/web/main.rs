@@ -3,6 +3,7 @@
 mod access;
 mod export;
 mod index;
+mod injection;
 mod caches;
 mod changes;
 mod client;
