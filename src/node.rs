@@ -182,7 +182,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         access: access.clone(),
         stop: intake_stop.clone(),
     });
-    let in_swarm = swarm::start(&config.swarm, &data, key, exchanges, &intake_stop).await;
+    let in_swarm = swarm::start(&config.swarm, &data, key, (exchanges, &access), &intake_stop).await;
     let mut tasks = in_swarm.tasks;
     let web = Arc::new(Web {
         swarm: in_swarm.swarm,

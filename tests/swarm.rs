@@ -7,6 +7,8 @@ use honeygraph::config::Config;
 use honeygraph::swarm::host::{AskError, Protocol};
 use honeygraph::swarm::peers::PeerBook;
 use honeygraph::swarm::sync::check::{self, Room};
+use honeygraph::swarm::votes::bound;
+use honeygraph_bootstrap::identity;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, HeadersWanted, Request, Walk};
@@ -24,6 +26,7 @@ use honeygraph_testnet::load::{Shape, Stream, Write, drive};
 use honeygraph_testnet::local::LocalNode;
 use honeygraph_testnet::neighbour::{self, Neighbour};
 use honeygraph_testnet::process::Launch;
+use honeygraph_testnet::swarm::voter::Account;
 use libp2p::PeerId;
 use serde_json::{Value, json};
 use std::net::TcpListener;
@@ -140,6 +143,60 @@ fn the_first_period_is_followed_while_it_is_open() {
     let swarm = newcomer.api().json(&format!("/api/sync/status?network={NETWORK}")).unwrap();
     assert_eq!(swarm["progress"]["done"], 0, "it had ended: {swarm}");
     newcomer.stop().unwrap();
+    source.stop().unwrap();
+}
+
+/// The account's word for a node that has not started yet.
+fn bind(config: &Config, account: &Account) {
+    let key = identity::load_or_make(&config.data_dir.join("swarm/key")).unwrap();
+    let peer = PeerKey::from_peer_id(&identity::peer_id(&key).to_bytes()).unwrap();
+    bound::write(&config.data_dir.join("swarm/binding.json"), &account.bind_key(peer, 1_764_000_000_000)).unwrap();
+}
+
+/// Waits until a node has let peers go for this reason.
+fn lets_go(node: &LocalNode, why: &str) {
+    let line = format!("honeygraph_peers_let_go_total{{why=\"{why}\"}}");
+    let at = node.endpoints().api.trim_start_matches("http://").to_owned();
+    let metrics = || String::from_utf8(honeygraph_testnet::http::get(&at, "/metrics").unwrap().1).unwrap();
+    let let_go = node.api().wait(NETWORK, "a peer that is let go", |_| metrics().contains(&line).then_some(()));
+    let_go.unwrap_or_else(|error| panic!("{error}\n{}", metrics()));
+}
+
+/// A node that takes nodes of alice only: one that nobody has bound gets nothing, hers gets everything, until she has another
+/// key than the one by which she bound it.
+#[test]
+fn only_nodes_of_listed_accounts_are_served() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (alice, keys) = (Account::new("alice"), folders[0].path().join("keys.json"));
+    let her_key_is = |of: &Account| {
+        std::fs::write(&keys, json!({ "alice": { "active": [of.key().to_string()] } }).to_string()).unwrap();
+    };
+    her_key_is(&alice);
+    let mut config = in_swarm(folders[0].path(), &[]);
+    config.swarm.accounts.insert(alice.name.clone());
+    config.access.account_keys = Some(keys.clone());
+    let source = LocalNode::start(config).unwrap();
+    let (_, status) = fed(&source, honeycomb(Profile::Published, 39, PERIODS, &[]), 1500);
+
+    let stranger = LocalNode::start(in_swarm(folders[1].path(), &[&source])).unwrap();
+    trust(&stranger, &status["head"]["period"]);
+    lets_go(&source, "unbound");
+    assert_eq!(stranger.api().status(NETWORK).unwrap()["head"], Value::Null, "it was served");
+    stranger.stop().unwrap();
+
+    let config = in_swarm(folders[2].path(), &[&source]);
+    bind(&config, &alice);
+    let hers = LocalNode::start(config).unwrap();
+    trust(&hers, &status["head"]["period"]);
+    reaches(&hers, &status["head"]);
+    assert_equal(&source, &hers);
+    let config = hers.config().clone();
+    hers.stop().unwrap();
+
+    her_key_is(&Account::new("alice-anew"));
+    let hers = LocalNode::start(config).unwrap();
+    lets_go(&source, "not_signed");
+    hers.stop().unwrap();
     source.stop().unwrap();
 }
 

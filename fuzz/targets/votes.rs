@@ -1,4 +1,4 @@
-//! Swarm: votes, bindings and evidence by gossip; a binding also by itself.
+//! Swarm: votes, bindings and evidence by gossip; a binding also by itself, asked for and shown.
 //!
 //! Holds: what every message holds; a vote's signature covers each of its fields; evidence is of two votes that
 //! contradict each other, whichever comes first; what is signed for a binding names its account, peer and time.
@@ -8,7 +8,7 @@
 
 use honeygraph_fuzz::message;
 use honeygraph_protocols::honeycomb::HashText;
-use honeygraph_protocols::swarm::binding::{self, Binding};
+use honeygraph_protocols::swarm::binding::{self, Answer, Binding, Request};
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::{AccountName, Label, NetworkName};
 use honeygraph_protocols::swarm::votes::{Evidence, Said, Vote};
@@ -25,6 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
         None => {}
     }
     message::<Binding>(bytes).iter().for_each(binding_holds);
+    message::<Request>(bytes);
+    message::<Answer>(bytes).iter().filter_map(|answer| answer.binding.as_ref()).for_each(binding_holds);
 });
 
 fn vote_holds(vote: &Vote) {

@@ -9,7 +9,7 @@
 #![no_main]
 
 use honeygraph_protocols::swarm::wire::{self, Message, PREFIX, Refused};
-use honeygraph_protocols::swarm::{blocks, status};
+use honeygraph_protocols::swarm::{binding, blocks, status};
 use libfuzzer_sys::fuzz_target;
 use std::fmt::Debug;
 
@@ -18,6 +18,8 @@ fuzz_target!(|stream: &[u8]| {
     stream_holds::<status::Status>(stream);
     stream_holds::<blocks::Request>(stream);
     stream_holds::<blocks::Answer>(stream);
+    stream_holds::<binding::Request>(stream);
+    stream_holds::<binding::Answer>(stream);
 });
 
 fn stream_holds<M: Message + PartialEq + Debug>(stream: &[u8]) {

@@ -177,12 +177,17 @@ fn messages_are_golden() {
     golden.holds("vote", &Said::Vote(vote("QmB", 1)));
     golden.holds("binding", &Said::Binding(bound()));
     golden.holds("evidence", &Said::Evidence(Evidence::new(vote("QmC", 2), vote("QmB", 1)).unwrap()));
-    assert_eq!(golden.0.len(), 17, "a message of the fixture is not tested");
+    golden.holds("binding wanted", &binding::Request::Show);
+    golden.holds("let go", &binding::Request::Away(binding::Away::NotLetIn));
+    golden.holds("binding shown", &binding::Answer { binding: Some(bound()) });
+    golden.holds("no binding", &binding::Answer::default());
+    assert_eq!(golden.0.len(), 21, "a message of the fixture is not tested");
 }
 
 #[test]
 fn ids_and_topics_are_golden() {
     assert_eq!((status::ID, blocks::ID), ("/honeygraph/status/1", "/honeygraph/blocks/1"));
+    assert_eq!(binding::ID, "/honeygraph/binding/1");
     assert_eq!(heads::topic(&network()), "/honeygraph/spkcc_/heads/1");
     assert_eq!(votes::topic(&network()), "/honeygraph/spkcc_/votes/1");
     assert_eq!(format!("{:?}", header().id()), "fee97764f79a", "the id of a period");
@@ -376,7 +381,7 @@ proptest! {
     /// Hostile bytes: golden messages with some bytes changed, and noise.
     #[test]
     fn nothing_panics_and_what_is_taken_can_be_sent(
-        name in 0_usize..17, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        name in 0_usize..21, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         noise in prop::collection::vec(any::<u8>(), 0..200), mutate in any::<bool>(),
     ) {
         let mut message = bytes(Golden::read().0.values().nth(name).unwrap());
@@ -396,6 +401,8 @@ proptest! {
         take::<Answer>(&message);
         take::<Announced>(&message);
         take::<Said>(&message);
+        take::<binding::Request>(&message);
+        take::<binding::Answer>(&message);
         if let Ok(Said::Binding(binding)) = Said::decode(&message) {
             binding.signer();
         }

@@ -78,6 +78,17 @@ impl Accounts {
         }
     }
 
+    /// Whether a key of the account signed this text, as a binding of a peer is signed: any key that the operator's file has
+    /// of it; of an account that the file has none of, the active authority at Hive.
+    pub async fn vouches(&self, account: &Account, text: &[u8], signature: HiveSignature) -> Proof {
+        let file = self.file.get();
+        match file.get(account).filter(|keys| !keys.all.is_empty()) {
+            Some(keys) if signature.signer(text).is_some_and(|signer| keys.all.contains(&signer)) => Proof::Signed,
+            Some(_) => Proof::NotSigned,
+            None => self.signed(account, text, &[signature]).await,
+        }
+    }
+
     /// Asks, writes the answer down and holds the signatures against it.
     async fn ask(&self, account: &Account, text: &[u8], signatures: &[HiveSignature]) -> Option<Proof> {
         let looked_up = tokio::time::timeout(LOOK_UP, async {

@@ -367,6 +367,22 @@ pub const SETTINGS: &[Setting] = &[
         about: "ids of peers that are never let in",
     },
     Setting {
+        key: "swarm.accounts",
+        flag: "swarm-accounts",
+        env: &[("HONEYGRAPH_SWARM_ACCOUNTS", Whole)],
+        default: "",
+        kind: Kind::Accounts(MAX_ACCOUNTS),
+        about: "accounts whose nodes alone are let in and served (`honeygraph bind`), beside the peers in `swarm.trusted`; none: all",
+    },
+    Setting {
+        key: "swarm.block_accounts",
+        flag: "swarm-block-accounts",
+        env: &[("HONEYGRAPH_SWARM_BLOCK_ACCOUNTS", Whole)],
+        default: "",
+        kind: Kind::Accounts(MAX_ACCOUNTS),
+        about: "accounts whose nodes are not let in",
+    },
+    Setting {
         key: "swarm.pre_shared_key",
         flag: "swarm-pre-shared-key",
         env: &[("HONEYGRAPH_SWARM_PRE_SHARED_KEY", Whole)],

@@ -40,6 +40,10 @@ pub struct SwarmConfig {
     pub allow: Vec<PeerId>,
     /// Peers that are not let in.
     pub block: Vec<PeerId>,
+    /// Accounts whose nodes alone are let in, when there are any.
+    pub accounts: BTreeSet<AccountName>,
+    /// Accounts whose nodes are not let in.
+    pub block_accounts: BTreeSet<AccountName>,
     /// File of the pre-shared key.
     pub pre_shared_key: Option<PathBuf>,
 }
@@ -50,6 +54,7 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
     let parts = |key| super::urls(text(key));
     let addresses = |key| parts(key).filter_map(|text| address::parse(text).ok()).collect();
     let peers = |key| parts(key).filter_map(|text| text.parse().ok()).collect::<Vec<PeerId>>();
+    let accounts = |key| parts(key).filter_map(|name| AccountName::new(&name.to_ascii_lowercase())).collect();
     let count = |key| resolved.count(key) as usize;
     let mut sources: Vec<Source> = parts("swarm.peers").filter_map(|text| Source::parse(text).ok()).collect();
     let domain = text("swarm.discovery_domain");
@@ -66,7 +71,7 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
         announce: addresses("swarm.announce"),
         sources,
         trusted: peers("swarm.trusted"),
-        electorate: parts("swarm.electorate").filter_map(|name| AccountName::new(&name.to_ascii_lowercase())).collect(),
+        electorate: accounts("swarm.electorate"),
         account_keys: Some(text("access.account_keys")).filter(|file| !file.is_empty()).map(PathBuf::from),
         consensus: (count("swarm.consensus_required"), count("swarm.consensus_tolerance")),
         interval: Duration::from_millis(resolved.count("swarm.interval_ms")),
@@ -79,6 +84,8 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
         mdns: text("swarm.mdns") == "true",
         allow: peers("swarm.allow"),
         block: peers("swarm.block"),
+        accounts: accounts("swarm.accounts"),
+        block_accounts: accounts("swarm.block_accounts"),
         pre_shared_key: (!key_file.is_empty()).then(|| PathBuf::from(key_file)),
     }
 }

@@ -4,13 +4,16 @@
 //! cannot be read stops the start, because the operator has to decide about it.
 
 use super::{NodeError, Outside};
+use crate::access::Access;
 use crate::config::SwarmConfig;
 use crate::data_dir::{DataDir, swarm_binding};
 use crate::fork::admin::Admin;
 use crate::swarm::Swarm;
+use crate::swarm::door;
+use crate::swarm::door::task::{Inside, Keeper, LetGo};
 use crate::swarm::find::{ADDED_WAITING, Find};
 use crate::swarm::following::Following;
-use crate::swarm::host::{Heard, Host, Settings};
+use crate::swarm::host::{Handle, Heard, Host, Question, Settings};
 use crate::swarm::serve::{Held, Serve};
 use crate::swarm::task::{self, Task};
 use crate::swarm::votes::book::Quorum;
@@ -82,11 +85,11 @@ pub(super) async fn start(
     config: &SwarmConfig,
     data: &DataDir,
     key: Option<Keypair>,
-    exchanges: Vec<Exchange>,
+    (exchanges, access): (Vec<Exchange>, &Arc<Access>),
     stop: &CancellationToken,
 ) -> Started {
     let Some(key) = key else { return Started::default() };
-    run(config, data, key, exchanges, stop).await.unwrap_or_else(|failed| {
+    run(config, data, key, (exchanges, access), stop).await.unwrap_or_else(|failed| {
         error!(error = %failed, "the swarm cannot start: this node runs without");
         Started { failed: Some("it could not start: see the log".into()), ..Started::default() }
     })
@@ -96,7 +99,7 @@ async fn run(
     config: &SwarmConfig,
     data: &DataDir,
     key: Keypair,
-    exchanges: Vec<Exchange>,
+    (exchanges, access): (Vec<Exchange>, &Arc<Access>),
     stop: &CancellationToken,
 ) -> Result<Started, SwarmError> {
     let neighbourhood = Neighbourhood::default();
@@ -122,11 +125,13 @@ async fn run(
     let (added, added_out) = mpsc::channel(ADDED_WAITING);
     let held = exchanges.iter().map(|exchange| (exchange.held.network.clone(), exchange.held.clone())).collect();
     let Heard { rumours, questions } = heard;
-    let serve = tokio::task::spawn_blocking(move || Serve::new(held).run(questions));
+    let Doorway { inside, let_go, questions, keeper } = doorway(config, &handle, access, questions, stop);
+    let bound = swarm_binding(data.path());
+    let serve = tokio::task::spawn_blocking(move || Serve::new(held, bound).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
     let (ballots, ballots_out) = mpsc::channel(votes::WAITING);
     let known = data.swarm_book();
-    let (mut task, events) = Task::new(handle.clone(), trusted, config.interval, known, ballots);
+    let (mut task, events) = Task::new((handle.clone(), inside.clone()), trusted, config.interval, known, ballots);
     let find = Find::new(handle.clone(), finder, config.sources.clone(), (data.swarm_peers(), task.shown()));
     let us = task::key(&handle.us()).ok_or("the node's key is of a kind that cannot vote")?;
     let mut votes = Votes::new(handle.clone(), key, us, voting(config, data), task.events());
@@ -140,6 +145,8 @@ async fn run(
     let carriers: Vec<_> = carriers.collect();
     let swarm = Swarm {
         handle,
+        inside,
+        let_go,
         search: find.shown(),
         added,
         shown: task.shown(),
@@ -160,9 +167,42 @@ async fn run(
             let _ = voting.await;
         });
     });
-    let tasks =
+    let mut tasks =
         vec![tokio::spawn(host.run(stop.clone())), tokio::spawn(find.run(added_out, stop.clone())), serve, follow];
+    tasks.extend(keeper);
     Ok(Started { swarm: Some(swarm), failed: None, tasks })
+}
+
+/// What stands between peers and whoever serves.
+struct Doorway {
+    inside: Inside,
+    let_go: watch::Receiver<LetGo>,
+    questions: mpsc::Receiver<Question>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// A door with somebody at it where the operator says who may come in, an open one where not.
+fn doorway(
+    config: &SwarmConfig,
+    handle: &Handle,
+    access: &Arc<Access>,
+    questions: mpsc::Receiver<Question>,
+    stop: &CancellationToken,
+) -> Doorway {
+    let (only, never) = (config.accounts.clone(), config.block_accounts.clone());
+    let rules = door::Rules { only, never, named: config.trusted.iter().filter_map(task::key).collect() };
+    if rules.is_open() {
+        return Doorway {
+            inside: Inside::default(),
+            let_go: watch::channel(LetGo::default()).1,
+            questions,
+            keeper: None,
+        };
+    }
+    let (keeper, served) = Keeper::new(rules, handle.clone(), access.clone());
+    let (inside, let_go) = (keeper.inside(), keeper.let_go());
+    let keeper = tokio::spawn(keeper.run(questions, stop.clone()));
+    Doorway { inside, let_go, questions: served, keeper: Some(keeper) }
 }
 
 fn voting(config: &SwarmConfig, data: &DataDir) -> votes::Settings {

@@ -1,12 +1,13 @@
 //! Other nodes: who they are, what they hold, what is fetched from them and what they are given.
 //!
-//! `host` owns libp2p's swarm, `find` looks for first peers, `serve` answers what others ask, `task` follows what the planners
+//! `host` owns libp2p's swarm, `door` decides who is kept and served, `find` looks for first peers, `serve` answers what others ask, `task` follows what the planners
 //! (`sync`, one for each network) want; `peers` is the book of peers, `votes` what accounts vouch for.
 //!
 //! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
 //! unchecked; everything a peer can make us hold or do is bounded.
 
 mod carrier;
+pub mod door;
 pub mod find;
 pub mod following;
 pub mod host;
@@ -31,6 +32,10 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 pub struct Swarm {
     /// The host.
     pub handle: Handle,
+    /// Who is in.
+    pub inside: door::task::Inside,
+    /// Who was let go.
+    pub let_go: watch::Receiver<door::task::LetGo>,
     /// The search for peers.
     pub search: watch::Receiver<Arc<Search>>,
     /// What the votes of each network come to.

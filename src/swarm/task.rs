@@ -6,6 +6,7 @@
 //! *Always holds:* a planner hears of every question that it asked, whatever becomes of the peer; what peers send is
 //! decoded within its bounds before anybody looks at it; gossip is passed on only when it is sound and new.
 
+use super::door::task::Inside;
 use super::following::{Event, Following};
 use super::host::{AskError, Handle, Protocol, Rumour, Seen, Word};
 use super::peers::book::Consequence;
@@ -85,6 +86,8 @@ pub struct Task {
     /// Peers that the operator trusts.
     trusted: BTreeSet<PeerKey>,
     interval: Duration,
+    /// Who is in: nobody else is asked, or heard.
+    inside: Inside,
     connected: BTreeSet<PeerKey>,
     banned: BTreeSet<PeerKey>,
     /// Peers whose status is on its way.
@@ -113,7 +116,7 @@ pub fn topics<'a>(networks: impl IntoIterator<Item = &'a NetworkName>) -> Vec<St
 impl Task {
     /// Follows these networks. What was known of peers in earlier runs is in the file.
     pub fn new(
-        handle: Handle,
+        (handle, inside): (Handle, Inside),
         trusted: BTreeSet<PeerKey>,
         interval: Duration,
         file: PathBuf,
@@ -131,6 +134,7 @@ impl Task {
             file,
             trusted,
             interval,
+            inside,
             connected: BTreeSet::new(),
             banned: BTreeSet::new(),
             asking: BTreeSet::new(),
@@ -176,7 +180,7 @@ impl Task {
         mut rumours: mpsc::Receiver<Rumour>,
         stop: CancellationToken,
     ) {
-        let mut seen = self.handle.seen();
+        let (mut seen, mut inside) = (self.handle.seen(), self.inside.clone());
         seen.mark_changed();
         let mut ask = tokio::time::interval(self.interval);
         let mut show = tokio::time::interval(SHOW_EVERY);
@@ -197,6 +201,11 @@ impl Task {
                 () = stop.cancelled() => break,
                 Ok(()) = seen.changed() => {
                     let seen = seen.borrow_and_update().clone();
+                    self.met(&seen);
+                    self.perform().await;
+                }
+                () = inside.changed() => {
+                    let seen = seen.borrow().clone();
                     self.met(&seen);
                     self.perform().await;
                 }
@@ -232,8 +241,8 @@ impl Task {
     fn met(&mut self, seen: &Seen) {
         let now = now_ms();
         self.tellers.retain(|peer, _| seen.peers.contains_key(peer));
-        let answering = seen.peers.iter().filter(|(_, peer)| peer.answers);
-        let connected: BTreeSet<PeerKey> = answering.filter_map(|(peer, _)| key(peer)).collect();
+        let answering = seen.peers.iter().filter(|(_, peer)| peer.answers).filter_map(|(peer, _)| key(peer));
+        let connected: BTreeSet<PeerKey> = answering.filter(|peer| self.inside.has(peer)).collect();
         let gone: Vec<PeerKey> = self.connected.difference(&connected).copied().collect();
         let new: Vec<PeerKey> = connected.difference(&self.connected).copied().collect();
         self.connected = connected;
@@ -424,6 +433,10 @@ impl Task {
 
     /// A head by gossip, or what somebody vouches for.
     async fn rumour(&mut self, rumour: Rumour) {
+        if !self.inside.has_id(&rumour.from) {
+            self.handle.judge(rumour.ticket, Word::Keep).await;
+            return;
+        }
         if votes::is_topic(&rumour.topic) {
             if let Err(TrySendError::Full(rumour)) = self.votes.try_send(rumour) {
                 self.handle.judge(rumour.ticket, Word::Keep).await;
@@ -515,7 +528,8 @@ pub fn key(peer: &PeerId) -> Option<PeerKey> {
     PeerKey::from_peer_id(&peer.to_bytes()).ok()
 }
 
-fn id(peer: &PeerKey) -> Option<PeerId> {
+/// The same, as libp2p names it.
+pub(super) fn id(peer: &PeerKey) -> Option<PeerId> {
     PeerId::from_bytes(&peer.peer_id()).ok()
 }
 

@@ -152,8 +152,13 @@ async fn ask_around(swarm: &Swarm, network: &str, hash: &HashText, block: u64) -
     let wanted = HeadersWanted { network: network.clone(), from: hash.clone(), walk: Walk::Back, most: 1 };
     let request = Request::Headers(wanted).encode().ok_or_else(|| ApiError::bad_request("this hash is too long"))?;
     let peers = swarm.handle.seen().borrow().peers.clone();
-    let asked: Vec<PeerId> =
-        peers.into_iter().filter(|(_, peer)| peer.answers).map(|(id, _)| id).take(MAX_ASKED).collect();
+    let asked: Vec<PeerId> = peers
+        .into_iter()
+        .filter(|(_, peer)| peer.answers)
+        .map(|(id, _)| id)
+        .filter(|id| swarm.inside.has_id(id))
+        .take(MAX_ASKED)
+        .collect();
     let holds = |answer: Vec<u8>| match Answer::decode(&answer) {
         Ok(Answer::Headers(headers)) => {
             let labelled = headers.first().is_some_and(|header| header.label.is_none_or(|label| label.get() == block));

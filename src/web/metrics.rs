@@ -163,6 +163,11 @@ impl Scrape {
         for (kind, count) in &shown.offences {
             ConstCounter::new(*count).encode(family.encode_family(&[("kind", *kind)])?)?;
         }
+        let (name, help) = ("peers_let_go", "Peers that may not stay for the account that they are of, by why");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (why, count) in swarm.let_go.borrow().iter() {
+            ConstCounter::new(*count).encode(family.encode_family(&[("why", *why)])?)?;
+        }
         self.encode_sync(swarm, &shown, encoder)
     }
 

@@ -256,7 +256,7 @@ fn swarm(to: &mut Corpora) -> Result<(), serde_json::Error> {
             }
             "headers" | "lines" | "batches" | "not held" | "busy" => "blocks_answer",
             "head" => "heads",
-            "vote" | "evidence" => "votes",
+            "vote" | "evidence" | "binding wanted" | "let go" | "binding shown" | "no binding" => "votes",
             "binding" => {
                 to.add("votes", &message[1..]);
                 "votes"

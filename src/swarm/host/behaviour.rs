@@ -1,4 +1,4 @@
-//! What a node speaks: the meeting of peers, our two questions and answers, gossip, and the ways out from behind a
+//! What a node speaks: the meeting of peers, our questions and answers, gossip, and the ways out from behind a
 //! router.
 
 use super::Protocol;
@@ -40,6 +40,7 @@ pub struct Behaviour {
     pub meeting: Meeting,
     pub status: request_response::Behaviour<Frames>,
     pub blocks: request_response::Behaviour<Frames>,
+    pub binding: request_response::Behaviour<Frames>,
     pub gossip: Gossip,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub reach: autonat::v2::client::Behaviour,
@@ -65,6 +66,7 @@ impl Behaviour {
             meeting: Meeting::new(key, manners),
             status: questions(Protocol::Status),
             blocks: questions(Protocol::Blocks),
+            binding: questions(Protocol::Binding),
             gossip: gossip(key, topics)?,
             mdns: mdns.into(),
             reach: autonat::v2::client::Behaviour::default(),
@@ -78,6 +80,7 @@ impl Behaviour {
         match protocol {
             Protocol::Status => &mut self.status,
             Protocol::Blocks => &mut self.blocks,
+            Protocol::Binding => &mut self.binding,
         }
     }
 }

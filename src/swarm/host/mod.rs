@@ -20,7 +20,7 @@ pub use task::Host;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::transport::Line;
 use honeygraph_protocols::swarm::wire::Message;
-use honeygraph_protocols::swarm::{blocks, status};
+use honeygraph_protocols::swarm::{binding, blocks, status};
 use libp2p::{Multiaddr, PeerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub enum Protocol {
     Status,
     /// Headers and batches.
     Blocks,
+    /// Which account a node is of.
+    Binding,
 }
 
 impl Protocol {
@@ -48,6 +50,7 @@ impl Protocol {
         match self {
             Protocol::Status => status::ID,
             Protocol::Blocks => blocks::ID,
+            Protocol::Binding => binding::ID,
         }
     }
 
@@ -56,6 +59,7 @@ impl Protocol {
         match self {
             Protocol::Status => Bounds { request: status::Request::CAP, answer: status::Status::CAP },
             Protocol::Blocks => Bounds { request: blocks::Request::CAP, answer: blocks::Answer::CAP },
+            Protocol::Binding => Bounds { request: binding::Request::CAP, answer: binding::Answer::CAP },
         }
     }
 }
@@ -178,6 +182,7 @@ enum Order {
     Publish { topic: String, data: Vec<u8> },
     Judge(Ticket, Word),
     Block(PeerId, bool),
+    Close(PeerId),
 }
 
 /// Speaks with the host. Cheap to clone.
@@ -237,6 +242,11 @@ impl Handle {
     /// Blocks a peer, or lets it in again.
     pub async fn block(&self, peer: PeerId, blocked: bool) {
         self.order(Order::Block(peer, blocked)).await;
+    }
+
+    /// Ends what there is with a peer. It may come again.
+    pub async fn close(&self, peer: PeerId) {
+        self.order(Order::Close(peer)).await;
     }
 
     async fn order(&self, order: Order) {

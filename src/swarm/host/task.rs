@@ -197,6 +197,7 @@ impl Host {
         match event {
             BehaviourEvent::Status(event) => self.asked(Protocol::Status, event),
             BehaviourEvent::Blocks(event) => self.asked(Protocol::Blocks, event),
+            BehaviourEvent::Binding(event) => self.asked(Protocol::Binding, event),
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.heard(propagation_source, message_id, message);
             }
@@ -289,6 +290,8 @@ impl Host {
             Order::Judge(super::Ticket(ticket), word) => self.judge(&ticket, word),
             Order::Block(peer, true) => self.swarm.behaviour_mut().meeting.block(peer),
             Order::Block(peer, false) => self.swarm.behaviour_mut().meeting.unblock(peer),
+            // One that has gone is none.
+            Order::Close(peer) => drop(self.swarm.disconnect_peer_id(peer)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Serving: answers what other nodes ask, from the state's index and the journal.
+//! Serving: answers what other nodes ask, from the state's index and the journal; and which account this node is of.
 //!
 //! *Always holds:* it reads and never writes; what it answers was applied and is durable; each peer has its allowance
 //! ([`allowance`]); whatever is asked, the answer is bounded and the server goes on.
@@ -9,22 +9,29 @@ mod period;
 pub mod status;
 
 use super::host::{Protocol, Question};
+use super::votes::bound;
 use crate::fork::rules::Rules;
 use crate::fork::status::Status;
 use crate::journal::{self, JournalError};
 use crate::projection::state::Reader;
 use allowance::{Allowance, LOOK, QUESTION};
 use answer::ServeError;
+use honeygraph_protocols::swarm::binding;
 use honeygraph_protocols::swarm::blocks::{Answer, Request};
 use honeygraph_protocols::swarm::names::NetworkName;
 use honeygraph_protocols::swarm::status::Request as StatusRequest;
 use honeygraph_protocols::swarm::wire::Message;
+use libp2p::PeerId;
 use period::Headers;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
+
+/// Peers that have let us go and of which the operator was told; of others only the log at `debug` says it.
+const TOLD: usize = 64;
 
 /// What is served of one network.
 #[derive(Clone)]
@@ -46,13 +53,18 @@ pub struct Serve {
     held: BTreeMap<NetworkName, Held>,
     headers: BTreeMap<NetworkName, Headers>,
     allowance: Allowance,
+    /// File with the account's word for this node.
+    bound: PathBuf,
+    /// Who has let us go.
+    away: BTreeSet<PeerId>,
     started: Instant,
 }
 
 impl Serve {
-    /// Of these networks.
-    pub fn new(held: BTreeMap<NetworkName, Held>) -> Self {
-        Self { held, headers: BTreeMap::new(), allowance: Allowance::default(), started: Instant::now() }
+    /// Of these networks, for a node with this file of its binding.
+    pub fn new(held: BTreeMap<NetworkName, Held>, bound: PathBuf) -> Self {
+        let (headers, allowance, away) = (BTreeMap::new(), Allowance::default(), BTreeSet::new());
+        Self { held, headers, allowance, bound, away, started: Instant::now() }
     }
 
     /// Answers one after the other until nobody asks any more. It reads from disk, so it has a thread of its own.
@@ -73,6 +85,7 @@ impl Serve {
         let answer = match question.protocol {
             Protocol::Status => self.status(&question.request, allowed.is_ok()),
             Protocol::Blocks => self.blocks(&question.request, allowed),
+            Protocol::Binding => self.binding(peer, &question.request, allowed.is_ok()),
         };
         let looked: u64 = self.headers.values_mut().map(|headers| std::mem::take(&mut headers.looked)).sum();
         let cost = QUESTION + looked * LOOK + answer.as_ref().map_or(0, Vec::len) as u64;
@@ -90,6 +103,35 @@ impl Serve {
             Err(error) => {
                 warn!(%error, "a peer's question for our status cannot be answered");
                 None
+            }
+        }
+    }
+
+    /// The binding of this node, read anew: `honeygraph bind` may have written it a moment ago.
+    fn binding(&mut self, peer: PeerId, request: &[u8], allowed: bool) -> Option<Vec<u8>> {
+        match binding::Request::decode(request).ok().filter(|_| allowed)? {
+            binding::Request::Show => {
+                let binding = bound::read(&self.bound).unwrap_or_else(|error| {
+                    debug!(error, "no binding can be shown");
+                    None
+                });
+                binding::Answer { binding }.encode()
+            }
+            binding::Request::Away(why) => {
+                if self.away.len() < TOLD && self.away.insert(peer) {
+                    let why = match why {
+                        binding::Away::Unbound => {
+                            "it serves nodes of accounts only: `honeygraph bind` makes this one of yours"
+                        }
+                        binding::Away::NotLetIn => {
+                            "it does not serve nodes of this node's account, or the binding does not hold"
+                        }
+                    };
+                    warn!(%peer, why, "a peer has let this node go");
+                } else {
+                    debug!(%peer, ?why, "a peer has let this node go");
+                }
+                binding::Answer::default().encode()
             }
         }
     }
