@@ -3,12 +3,13 @@
 //!
 //! A boot node speaks this alone, a node speaks it beside its own protocols.
 //!
-//! *Always holds:* connections are bounded in number and by memory; a peer's addresses go into the routing table only as
+//! *Always holds:* connections are bounded in number, by the block of addresses that they come from, and by memory; a peer's addresses go into the routing table only as
 //! far as they are believed ([`address::believed`]).
 
 #![expect(missing_docs, reason = "the derive makes an enum of events without any")]
 
 use crate::address::{self, Reach};
+use crate::crowd::Crowd;
 use libp2p::allow_block_list::{self, AllowedPeers, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
@@ -68,6 +69,7 @@ pub struct Meeting {
     // The order matters: who is refused here is not seen by those behind.
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     allowed: Toggle<allow_block_list::Behaviour<AllowedPeers>>,
+    crowd: Crowd,
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     identify: identify::Behaviour,
@@ -106,6 +108,7 @@ impl Meeting {
         Self {
             blocked,
             allowed: allowed.into(),
+            crowd: Crowd::default(),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_bytes(MAX_MEMORY),
             identify: identify::Behaviour::new(identify),
