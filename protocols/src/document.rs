@@ -8,6 +8,7 @@
 
 mod cid;
 mod delta;
+pub mod leaves;
 mod root;
 
 pub use cid::{CidV0, cid_v0};

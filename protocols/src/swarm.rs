@@ -1,4 +1,4 @@
-//! What honeygraph nodes say to each other: status and blocks by request and answer, heads and votes by gossip.
+//! What honeygraph nodes say to each other: status, blocks and pictures by request and answer, heads and votes by gossip.
 //!
 //! One file per protocol, with its id, version, limits and checks. Messages are postcard: the journal writes it already,
 //! it is the smallest of the forms at hand, and a frame of the journal passes through it in one copy. It names no fields,
@@ -13,6 +13,7 @@ pub mod blocks;
 pub mod heads;
 pub mod keys;
 pub mod names;
+pub mod pictures;
 pub mod status;
 pub mod votes;
 pub mod wire;

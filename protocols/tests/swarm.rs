@@ -9,6 +9,7 @@ use honeygraph_protocols::swarm::heads::{self, Announced};
 use honeygraph_protocols::swarm::keys::{HiveKey, HiveSignature, PeerKey};
 use honeygraph_protocols::swarm::names::{AccountName, Label, NetworkName, Software};
 use honeygraph_protocols::swarm::negotiate;
+use honeygraph_protocols::swarm::pictures::{self, LeavesWanted, Manifest, Named, Offer};
 use honeygraph_protocols::swarm::status::{self, Base, Checkpoint, Head, Held, NetworkStatus, Status};
 use honeygraph_protocols::swarm::votes::{self, Evidence, Said, Vote};
 use honeygraph_protocols::swarm::wire::{self, List, Message, Refused};
@@ -86,6 +87,19 @@ fn header() -> Header {
         last_batch_id: id(2),
         batch_ids_hash: blocks::batch_ids_hash([&id(1), &id(2)]),
     }
+}
+
+fn named() -> Named {
+    Named { network: network(), root: hash("QmRoot") }
+}
+
+fn offer() -> Offer {
+    let (label, bytes) = (Label::new(18_505).unwrap(), 300_000);
+    Offer { label, root: hash("QmRoot"), bytes, leaves: 2, anchored: true }
+}
+
+fn manifest() -> Manifest {
+    Manifest { bytes: 300_000, leaves: List::first_of([[1; 32], [2; 32]]) }
 }
 
 fn peer(seed: u8) -> (SigningKey, PeerKey) {
@@ -181,13 +195,22 @@ fn messages_are_golden() {
     golden.holds("let go", &binding::Request::Away(binding::Away::NotLetIn));
     golden.holds("binding shown", &binding::Answer { binding: Some(bound()) });
     golden.holds("no binding", &binding::Answer::default());
-    assert_eq!(golden.0.len(), 21, "a message of the fixture is not tested");
+    golden.holds("pictures wanted", &pictures::Request::Held(network()));
+    golden.holds("manifest wanted", &pictures::Request::Manifest(named()));
+    golden.holds("leaves wanted", &pictures::Request::Leaves(LeavesWanted { of: named(), group: 7 }));
+    golden.holds("pictures", &pictures::Answer::Held(List::first_of([offer()])));
+    golden.holds("manifest", &pictures::Answer::Manifest(manifest()));
+    golden.holds("leaves", &pictures::Answer::Leaves(vec![1, 2, 3]));
+    golden.holds("picture not held", &pictures::Answer::NotHeld);
+    golden.holds("pictures busy", &pictures::Answer::Busy(1_000));
+    assert_eq!(golden.0.len(), 29, "a message of the fixture is not tested");
 }
 
 #[test]
 fn ids_and_topics_are_golden() {
     assert_eq!((status::ID, blocks::ID), ("/honeygraph/status/1", "/honeygraph/blocks/1"));
     assert_eq!(binding::ID, "/honeygraph/binding/1");
+    assert_eq!(pictures::ID, "/honeygraph/pictures/1");
     assert_eq!(heads::topic(&network()), "/honeygraph/spkcc_/heads/1");
     assert_eq!(votes::topic(&network()), "/honeygraph/spkcc_/votes/1");
     assert_eq!(format!("{:?}", header().id()), "fee97764f79a", "the id of a period");
@@ -324,6 +347,31 @@ fn what_contradicts_itself_is_neither_sent_nor_taken() {
     }
 }
 
+/// Planted once: `fits` without its look at the number of leaves.
+#[test]
+fn a_picture_is_as_long_as_its_leaves_and_no_longer_than_any() {
+    let bytes = pictures::MAX_BYTES;
+    let all = Manifest { bytes, leaves: List::first_of(std::iter::repeat_n([7; 32], pictures::MAX_LEAVES)) };
+    assert!(pictures::Answer::Manifest(all.clone()).encode().is_some(), "the largest one fits");
+    assert_eq!((all.groups(), all.group(all.groups())), (pictures::MAX_GROUPS, 4096..4096));
+    assert_eq!((manifest().group(0), manifest().group_bytes(0), manifest().group_bytes(1)), (0..2, 300_000, 0));
+    let refused = [
+        pictures::Answer::Manifest(Manifest { bytes: bytes - pictures::MAX_BYTES, ..all.clone() }),
+        pictures::Answer::Manifest(Manifest { bytes: bytes + 1, ..all.clone() }),
+        pictures::Answer::Manifest(Manifest { bytes: 1, ..all }),
+        pictures::Answer::Held(List::first_of([Offer { leaves: 1, ..offer() }])),
+        pictures::Answer::Held(List::first_of([Offer { bytes: u64::MAX, leaves: u32::MAX, ..offer() }])),
+        pictures::Answer::Leaves(vec![0; pictures::MAX_GROUP_BYTES + 1]),
+    ];
+    for answer in refused {
+        assert_eq!(answer.encode(), None);
+        let bytes = postcard::to_stdvec(&answer).unwrap();
+        let refused = pictures::Answer::decode(&bytes).is_err();
+        assert!(refused);
+    }
+    assert!(pictures::Answer::Leaves(vec![0; pictures::MAX_GROUP_BYTES]).encode().is_some());
+}
+
 #[test]
 fn a_length_is_judged_before_anything_is_reserved() {
     let cap = u32::try_from(blocks::Request::CAP).unwrap();
@@ -381,7 +429,7 @@ proptest! {
     /// Hostile bytes: golden messages with some bytes changed, and noise.
     #[test]
     fn nothing_panics_and_what_is_taken_can_be_sent(
-        name in 0_usize..21, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        name in 0_usize..29, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         noise in prop::collection::vec(any::<u8>(), 0..200), mutate in any::<bool>(),
     ) {
         let mut message = bytes(Golden::read().0.values().nth(name).unwrap());
@@ -399,6 +447,8 @@ proptest! {
         take::<Status>(&message);
         take::<blocks::Request>(&message);
         take::<Answer>(&message);
+        take::<pictures::Request>(&message);
+        take::<pictures::Answer>(&message);
         take::<Announced>(&message);
         take::<Said>(&message);
         take::<binding::Request>(&message);

@@ -255,6 +255,8 @@ fn swarm(to: &mut Corpora) -> Result<(), serde_json::Error> {
                 "blocks_request"
             }
             "headers" | "lines" | "batches" | "not held" | "busy" => "blocks_answer",
+            "pictures wanted" | "manifest wanted" | "leaves wanted" | "pictures" | "manifest" | "leaves"
+            | "picture not held" | "pictures busy" => "pictures",
             "head" => "heads",
             "vote" | "evidence" | "binding wanted" | "let go" | "binding shown" | "no binding" => "votes",
             "binding" => {
