@@ -6,6 +6,8 @@
 //! journal/<network>/    the journal: the only truth
 //! base/<network>/       the root document that the state stands on, if there is one
 //! found/<network>/      one that gateways gave: the next start makes it the base
+//! pictures/<network>/   the state at the newest roots, for newcomers
+//! fetching/<network>/   a picture that is on its way here
 //! state/<network>/      the state store: can be rebuilt from the journal; with ZFS a link to the folder in its dataset
 //! state/<network>.N/    a store that took its place while the node ran; the next start moves it there, and
 //! state/<network>.damaged/  what it replaced
@@ -136,6 +138,16 @@ impl DataDir {
         self.path.join("found").join(network)
     }
 
+    /// Folder of a network's pictures.
+    pub fn pictures(&self, network: &str) -> PathBuf {
+        pictures(&self.path, network)
+    }
+
+    /// Folder of a picture that is on its way here.
+    pub fn fetching(&self, network: &str) -> PathBuf {
+        self.path.join("fetching").join(network)
+    }
+
     /// File of a state that honeycomb says it has, and that no root has proven yet.
     pub fn claimed_state(&self, network: &str) -> PathBuf {
         claimed_state(&self.path, network)
@@ -248,6 +260,11 @@ pub fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// File of a state that honeycomb says it has, in a data folder on which a node may run.
 pub fn claimed_state(data_dir: &Path, network: &str) -> PathBuf {
     data_dir.join("claimed").join(format!("{network}.json"))
+}
+
+/// Folder of a network's pictures, in a data folder on which a node may run.
+pub fn pictures(data_dir: &Path, network: &str) -> PathBuf {
+    data_dir.join("pictures").join(network)
 }
 
 /// The file with the key by which other nodes know this one.

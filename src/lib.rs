@@ -14,6 +14,7 @@ pub mod projection;
 pub mod proof;
 pub mod retention;
 pub mod snapshots;
+pub mod pictures;
 pub mod swarm;
 pub mod web;
 pub mod config;

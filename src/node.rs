@@ -150,21 +150,55 @@ pub enum NodeError {
 }
 
 /// Runs a node until `shutdown`, or until something it cannot do without fails. `bound` hears once where it listens.
-pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce(&Endpoints)) -> Result<(), NodeError> {
+///
+/// A newcomer that holds nothing begins once more, on the same ports, when peers have given it a base.
+pub async fn run(
+    mut config: Config,
+    shutdown: CancellationToken,
+    bound: impl FnOnce(&Endpoints),
+) -> Result<(), NodeError> {
+    let mut bound = Some(bound);
+    loop {
+        let (again, stop) = (CancellationToken::new(), shutdown.child_token());
+        let mut listens = None;
+        let ended = once(&config, &stop, &again, |endpoints| {
+            listens = Some(endpoints.clone());
+            if let Some(bound) = bound.take() {
+                bound(endpoints);
+            }
+        });
+        ended.await?;
+        if shutdown.is_cancelled() || !again.is_cancelled() {
+            return Ok(());
+        }
+        info!("begins once more, with the base that peers gave");
+        if let Some(listens) = listens {
+            listen::stay(&mut config, &listens);
+        }
+    }
+}
+
+/// One life of a node: until `shutdown`, or until something wants it `again`.
+async fn once(
+    config: &Config,
+    shutdown: &CancellationToken,
+    again: &CancellationToken,
+    bound: impl FnOnce(&Endpoints),
+) -> Result<(), NodeError> {
     let started = Instant::now();
     let data = DataDir::create(&config.data_dir)?;
     // A node that was killed left its word behind.
     data.remove_endpoints()?;
-    take_bases(&config, &data).await?;
+    take_bases(config, &data).await?;
     let key = swarm::key(&config.swarm, &data)?;
     let orders = (config.retention, config.snapshots.clone());
     let mut storage = Storage::new(shutdown.clone(), (config.gateways.clone(), config.roots), orders);
     let mut ports = BTreeMap::new();
     let (mut networked, mut exchanges) = (BTreeMap::new(), Vec::new());
-    for (network, stores) in open_stores(&storage.disk, &config, &data)? {
+    for (network, stores) in open_stores(&storage.disk, config, &data)? {
         let (port, reading, outside) = storage.start(&network, stores, &data)?;
         ports.insert(network.name.clone(), port);
-        exchanges.extend(swarm::Exchange::of(&network, &reading, outside));
+        exchanges.extend(swarm::Exchange::of(&network, &reading, outside, &data));
         networked.insert(network.name.clone(), reading);
     }
     // `network` is what a request means that names none; a feed that names none is DLUX's (docs/honeycomb.md).
@@ -173,7 +207,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
     let networks = Networks::new(nameless, ports, config.catalog.tokens().clone())?;
     let intake_stop = CancellationToken::new();
     let limits = FeedLimits::default();
-    let access = Arc::new(access(&config)?);
+    let access = Arc::new(access(config)?);
     let feeds = Feeds::new(Surroundings {
         networks: Arc::new(networks),
         counters: Arc::new(Counters::default()),
@@ -182,7 +216,7 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         access: access.clone(),
         stop: intake_stop.clone(),
     });
-    let in_swarm = swarm::start(&config.swarm, &data, key, (exchanges, &access), &intake_stop).await;
+    let in_swarm = swarm::start(&config.swarm, &data, key, (exchanges, &access), (&intake_stop, again)).await;
     let mut tasks = in_swarm.tasks;
     let web = Arc::new(Web {
         swarm: in_swarm.swarm,
@@ -199,11 +233,14 @@ pub async fn run(config: Config, shutdown: CancellationToken, bound: impl FnOnce
         log_level: Box::new(|filter| logging::set_level(filter).map_err(|error| error.to_string())),
         started,
     });
-    let failed = match serve(&config, &data, &feeds, &web, &intake_stop).await {
+    let failed = match serve(config, &data, &feeds, &web, &intake_stop).await {
         Ok((served, endpoints)) => {
             tasks.extend(served);
             bound(&endpoints);
-            shutdown.cancelled().await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = again.cancelled() => {}
+            }
             None
         }
         Err(failed) => Some(failed),

@@ -18,6 +18,7 @@ mod flags;
 mod journal;
 mod key;
 mod keys;
+mod picture;
 mod print;
 mod progress;
 mod record;
@@ -105,6 +106,9 @@ enum Command {
     /// What a network's state was before this replica's history (on a data folder on which no node runs)
     #[command(subcommand)]
     Base(base::BaseCommand),
+    /// The state at a root as a file, for newcomers
+    #[command(subcommand)]
+    Picture(picture::PictureCommand),
     /// Copy everything that cannot be made again into one file, or back
     #[command(subcommand)]
     Backup(backup::BackupCommand),
@@ -137,6 +141,7 @@ impl Command {
                 | Command::Journal(_)
                 | Command::Verify
                 | Command::Base(_)
+                | Command::Picture(_)
                 | Command::Backup(_)
                 | Command::Key(_)
                 | Command::Bind(_)
@@ -219,6 +224,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Config(flags) => config::print(&read(&common, flags)?, common.json),
         Command::Journal(command) => journal::run(&command, &target(&common)?, common.json),
         Command::Base(command) => base::run(&command, &target(&common)?, common.json),
+        Command::Picture(command) => picture::run(&command, &target(&common)?, common.json),
         Command::Backup(command) => backup::run(&command, &target(&common)?, common.config.as_deref(), common.json),
         Command::Key(command) => key::run(&command, &target(&common)?, common.json),
         Command::Bind(order) => bind::run(&order, &target(&common)?, common.json),
@@ -290,6 +296,7 @@ fn ask(common: Common, command: Command) -> Outcome {
             | Command::Journal(_)
             | Command::Verify
             | Command::Base(_)
+            | Command::Picture(_)
             | Command::Backup(_)
             | Command::Key(_)
             | Command::Bind(_)

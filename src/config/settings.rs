@@ -279,6 +279,14 @@ pub const SETTINGS: &[Setting] = &[
         about: "milliseconds between two looks at what peers hold; heads are heard of at once, by gossip",
     },
     Setting {
+        key: "swarm.history",
+        flag: "history",
+        env: &[("HONEYGRAPH_HISTORY", Whole)],
+        default: "full",
+        kind: Kind::Word(&["full", "since-base"]),
+        about: "how far back peers are asked: `full` to where their history begins, `since-base` to the root that the state stands on",
+    },
+    Setting {
         key: "swarm.discovery_domain",
         flag: "swarm-discovery-domain",
         env: &[("DIG_DISCOVERY_DOMAIN", Whole)],

@@ -30,6 +30,8 @@ pub struct SwarmConfig {
     pub consensus: (usize, usize),
     /// Between two looks at what peers hold.
     pub interval: Duration,
+    /// Whether nothing is fetched of what came before the base.
+    pub since_base: bool,
     /// Whether others can reach it, when the operator says.
     pub reachable: Option<bool>,
     /// Whether others may be reached through it.
@@ -75,6 +77,7 @@ pub(super) fn read(resolved: &Resolved) -> SwarmConfig {
         account_keys: Some(text("access.account_keys")).filter(|file| !file.is_empty()).map(PathBuf::from),
         consensus: (count("swarm.consensus_required"), count("swarm.consensus_tolerance")),
         interval: Duration::from_millis(resolved.count("swarm.interval_ms")),
+        since_base: text("swarm.history") == "since-base",
         reachable: match text("swarm.reachable") {
             "yes" => Some(true),
             "no" => Some(false),

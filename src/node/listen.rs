@@ -11,12 +11,29 @@ use crate::web::listen::{self, Listener};
 use crate::web::tls::Tls;
 use crate::web::who::Entrance;
 use crate::web::{self, Web};
+use libp2p::multiaddr::Protocol as Part;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+
+/// Where a node listens now it listens again: ports that the system chose stay, so that those who know them find it.
+pub(super) fn stay(config: &mut Config, at: &Endpoints) {
+    let same = |url: &str, was: SocketAddr| match was.port() {
+        0 => url.split_once("://").and_then(|(_, at)| at.parse().ok()).unwrap_or(was),
+        _ => was,
+    };
+    config.api_listen = same(&at.api, config.api_listen);
+    config.feed_listen = same(&at.feed, config.feed_listen);
+    let chosen = |part: Part<'_>| matches!(part, Part::Tcp(0) | Part::Udp(0));
+    if config.swarm.listen.iter().any(|at| at.iter().any(chosen)) && !at.swarm.is_empty() {
+        // Without the node's id at the end.
+        let bound = at.swarm.iter().filter_map(|at| at.rsplit_once("/p2p/")?.0.parse().ok());
+        config.swarm.listen = bound.collect();
+    }
+}
 
 /// Binds the listeners, says where, serves.
 pub(super) async fn serve(

@@ -18,6 +18,8 @@ use crate::journal::Reader;
 use crate::journal::disk::Disk;
 use crate::journal::disk::real::RealDisk;
 use crate::journal::task::{CoreTask, Inlets, Setup};
+use crate::pictures;
+use crate::pictures::task::Maker;
 use crate::projection;
 use crate::projection::open::Found;
 use crate::projection::state::State;
@@ -37,6 +39,7 @@ use crate::snapshots::task::Snapshots;
 use crate::web::Networked;
 use honeygraph_bootstrap::Network;
 use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::names::NetworkName;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -123,6 +126,10 @@ pub(super) struct Storage {
 pub(super) struct Outside {
     pub(super) supplies: mpsc::Sender<Order>,
     pub(super) heads: watch::Sender<Heads>,
+    /// Hash of the base that the state stands on.
+    pub(super) base: Option<HashText>,
+    /// Pictures for newcomers.
+    pub(super) pictures: watch::Receiver<Arc<pictures::Held>>,
 }
 
 fn tell_of_cut(network: &str, core: &CoreTask) {
@@ -191,7 +198,8 @@ impl Storage {
         };
         let found = Some(data.found_base(&name)).filter(|_| base.is_none());
         let claim = found.clone().map(|found| Claim { file: data.claimed_state(&name), found });
-        self.start_prover(network, &core, &reading, base, claim)?;
+        self.start_prover(network, &core, &reading, base.clone(), claim)?;
+        let for_newcomers = self.start_pictures(network, &reading, data)?;
         self.start_filler(network, &reading, supplies.clone(), found)?;
         let (floor, floor_seen) = watch::channel(0);
         let keeping = Keeping {
@@ -227,7 +235,7 @@ impl Storage {
         let stop = self.stops.0.clone();
         let inlets = Inlets { feeds: feeds_out, orders: orders_out, supplies: supplies_out, heads: heads_out, stop };
         self.start_core(&name, core, inlets)?;
-        Ok((port, reading, Outside { supplies, heads }))
+        Ok((port, reading, Outside { supplies, heads, base, pictures: for_newcomers }))
     }
 
     fn start_keeping(&mut self, name: &str, keeping: Keeping) -> Result<(), NodeError> {
@@ -303,6 +311,33 @@ impl Storage {
         let thread = self.thread(name, run)?;
         self.projections.push(thread);
         Ok(())
+    }
+
+    fn start_pictures(
+        &mut self,
+        network: &Network,
+        reading: &Networked,
+        data: &DataDir,
+    ) -> Result<watch::Receiver<Arc<pictures::Held>>, NodeError> {
+        let (shown, seen) = watch::channel(Arc::default());
+        // A name that does not travel has no newcomers.
+        let Some(name) = NetworkName::new(&network.name) else { return Ok(seen) };
+        let maker = Maker {
+            network: name,
+            rules: rules(network),
+            state: reading.state.clone(),
+            status: reading.status.clone(),
+            folder: data.pictures(&network.name),
+            shown,
+            stop: self.stops.1.clone(),
+        };
+        let run = async move {
+            maker.run().await;
+            Ok(())
+        };
+        let thread = self.thread(format!("pict {}", network.name), run)?;
+        self.projections.push(thread);
+        Ok(seen)
     }
 
     fn start_filler(

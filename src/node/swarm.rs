@@ -8,26 +8,30 @@ use crate::access::Access;
 use crate::config::SwarmConfig;
 use crate::data_dir::{DataDir, swarm_binding};
 use crate::fork::admin::Admin;
-use crate::swarm::Swarm;
 use crate::swarm::door;
 use crate::swarm::door::task::{Inside, Keeper, LetGo};
 use crate::swarm::find::{ADDED_WAITING, Find};
 use crate::swarm::following::Following;
 use crate::swarm::host::{Handle, Heard, Host, Question, Settings};
+use crate::swarm::newcomer::machine;
+use crate::swarm::newcomer::task::{Folders, Newcomer};
 use crate::swarm::serve::{Held, Serve};
 use crate::swarm::task::{self, Task};
 use crate::swarm::votes::book::Quorum;
 use crate::swarm::votes::task::{self as votes, Votes};
+use crate::swarm::{Pictures, Swarm};
 use crate::web::Networked;
 use crate::web::agree::ASKING;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::source::Finder;
 use honeygraph_bootstrap::transport::{Line, Neighbourhood, SwarmError};
 use honeygraph_bootstrap::{Network, identity};
+use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::names::NetworkName;
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use libp2p::pnet::PreSharedKey;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -44,19 +48,32 @@ pub(super) struct Exchange {
     applied: watch::Receiver<u64>,
     outside: Outside,
     admin: mpsc::Sender<Admin>,
+    /// The base that the state stands on.
+    base: Option<HashText>,
+    /// Where one comes in, when the state may be made again.
+    folders: Option<Folders>,
 }
 
 impl Exchange {
     /// Of this network.
-    pub(super) fn of(network: &Network, reading: &Networked, outside: Outside) -> Option<Self> {
+    pub(super) fn of(network: &Network, reading: &Networked, outside: Outside, data: &DataDir) -> Option<Self> {
         let held = Held {
             network: NetworkName::new(&network.name)?,
             rules: super::storage::rules(network),
             status: reading.status.clone(),
             state: reading.state.clone(),
             journal: reading.journal.clone(),
+            pictures: outside.pictures.clone(),
         };
-        Some(Self { held, applied: reading.applied.clone(), outside, admin: reading.admin.clone() })
+        let base = outside.base.clone();
+        let fetching = data.fetching(&network.name);
+        let may = base.is_none() && reading.journal.first() <= 1;
+        if !may {
+            // What was begun is of no use any more.
+            let _ = std::fs::remove_dir_all(&fetching);
+        }
+        let folders = may.then(|| Folders { fetching, found: data.found_base(&network.name) });
+        Some(Self { held, applied: reading.applied.clone(), outside, admin: reading.admin.clone(), base, folders })
     }
 }
 
@@ -86,10 +103,10 @@ pub(super) async fn start(
     data: &DataDir,
     key: Option<Keypair>,
     (exchanges, access): (Vec<Exchange>, &Arc<Access>),
-    stop: &CancellationToken,
+    (stop, again): (&CancellationToken, &CancellationToken),
 ) -> Started {
     let Some(key) = key else { return Started::default() };
-    run(config, data, key, (exchanges, access), stop).await.unwrap_or_else(|failed| {
+    run(config, data, key, (exchanges, access), (stop, again)).await.unwrap_or_else(|failed| {
         error!(error = %failed, "the swarm cannot start: this node runs without");
         Started { failed: Some("it could not start: see the log".into()), ..Started::default() }
     })
@@ -100,7 +117,7 @@ async fn run(
     data: &DataDir,
     key: Keypair,
     (exchanges, access): (Vec<Exchange>, &Arc<Access>),
-    stop: &CancellationToken,
+    (stop, again): (&CancellationToken, &CancellationToken),
 ) -> Result<Started, SwarmError> {
     let neighbourhood = Neighbourhood::default();
     let pre_shared = config.pre_shared_key.as_deref().map(pre_shared).transpose()?;
@@ -108,13 +125,7 @@ async fn run(
         line: Line { key: key.clone(), pre_shared, neighbourhood: neighbourhood.clone() },
         listen: config.listen.clone(),
         announce: config.announce.clone(),
-        manners: Manners {
-            agent: AGENT.into(),
-            relay: config.relay,
-            server: config.reachable,
-            allow: config.allow.clone(),
-            block: config.block.clone(),
-        },
+        manners: manners(config),
         mdns: config.mdns,
         topics: task::topics(exchanges.iter().map(|exchange| &exchange.held.network)),
     };
@@ -135,10 +146,19 @@ async fn run(
     let find = Find::new(handle.clone(), finder, config.sources.clone(), (data.swarm_peers(), task.shown()));
     let us = task::key(&handle.us()).ok_or("the node's key is of a kind that cannot vote")?;
     let mut votes = Votes::new(handle.clone(), key, us, voting(config, data), task.events());
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside, admin }| {
-        let Outside { supplies, heads } = outside;
+    let (mut newcomers, mut pictures) = (Vec::new(), BTreeMap::new());
+    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside, admin, base, folders }| {
+        let Outside { supplies, heads, .. } = outside;
         let (ways, agreed) = ((supplies, heads), votes.poll(held.clone(), admin));
-        let (following, carrier) = Following::new(held, applied, ways, task.events(), agreed, seed(&handle.us()));
+        let (mut following, carrier) =
+            Following::new(held.clone(), applied, ways, task.events(), agreed, seed(&handle.us()));
+        if config.since_base {
+            following.only_since(base);
+        }
+        let (shown, fetched) = watch::channel(Arc::<machine::Shown>::default());
+        pictures.insert(held.network.to_string(), Pictures { held: held.pictures.clone(), fetched });
+        let (handle, events, anchors, ready) = (handle.clone(), task.events(), following.vouched(), again.clone());
+        newcomers.extend(folders.map(|folders| Newcomer { held, handle, anchors, events, folders, ready, shown }));
         task.follow(following);
         carrier
     });
@@ -152,6 +172,7 @@ async fn run(
         shown: task.shown(),
         votes: votes.shown(),
         required: config.consensus.0,
+        pictures,
         look: task.look(),
         order: Arc::new(Semaphore::new(1)),
         asking: Arc::new(Semaphore::new(ASKING)),
@@ -161,6 +182,7 @@ async fn run(
     let follow = tokio::task::spawn_blocking(move || {
         runtime.block_on(async move {
             carriers.into_iter().for_each(|carrier| drop(tokio::spawn(carrier)));
+            newcomers.into_iter().for_each(|newcomer| drop(tokio::spawn(newcomer.run(until.clone()))));
             let voting = tokio::spawn(votes.run(ballots_out, until.clone()));
             task.run(events, rumours, until).await;
             // It ends with the same word; a panic of it has been said.
@@ -203,6 +225,16 @@ fn doorway(
     let (inside, let_go) = (keeper.inside(), keeper.let_go());
     let keeper = tokio::spawn(keeper.run(questions, stop.clone()));
     Doorway { inside, let_go, questions: served, keeper: Some(keeper) }
+}
+
+fn manners(config: &SwarmConfig) -> Manners {
+    Manners {
+        agent: AGENT.into(),
+        relay: config.relay,
+        server: config.reachable,
+        allow: config.allow.clone(),
+        block: config.block.clone(),
+    }
 }
 
 fn voting(config: &SwarmConfig, data: &DataDir) -> votes::Settings {

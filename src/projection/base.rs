@@ -111,6 +111,26 @@ pub fn import(folder: &Path, bytes: &[u8], expected: Option<&str>) -> Result<Imp
     Ok(Imported { hash, label: number.saturating_sub(1), leaves: count, bytes: bytes.len() as u64 })
 }
 
+/// As [`import`], of a document that lies in a file on the same disk, durable: it is moved. `moved` hears when that is done,
+/// and not yet durable.
+pub fn import_file(folder: &Path, document: &Path, expected: &str, moved: &dyn Fn()) -> Result<Imported, BaseError> {
+    let io = |source| BaseError::Io { path: document.into(), source };
+    let size = std::fs::metadata(document).map_err(io)?.len();
+    if size > MAX_BYTES {
+        return Err(BaseError::TooLarge(size));
+    }
+    let bytes = std::fs::read(document).map_err(io)?;
+    let hash = check(&bytes, Some(expected))?;
+    let mut count = 0;
+    let number = leaves(&bytes, &mut |_, _| count += 1)?;
+    let path = folder.join(format!("{hash}{ENDING}"));
+    let io = |source| BaseError::Io { path: folder.into(), source };
+    std::fs::create_dir_all(folder).and_then(|()| std::fs::rename(document, &path)).map_err(io)?;
+    moved();
+    settle(folder, &path).map_err(io)?;
+    Ok(Imported { hash, label: number.saturating_sub(1), leaves: count, bytes: bytes.len() as u64 })
+}
+
 /// Makes a base that was found while the node ran the network's base, if there is none and the state `may` be made again;
 /// else it is given up. Killed in the middle it is in one of the two folders.
 pub fn adopt(found: &Path, folder: &Path, may: bool) -> Result<Option<Base>, BaseError> {
@@ -162,6 +182,11 @@ fn write(folder: &Path, hash: &str, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&fresh, &path)?;
+    settle(folder, &path)
+}
+
+/// Makes a file's place durable, then removes what was there before.
+fn settle(folder: &Path, path: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()?;
     for entry in std::fs::read_dir(folder)? {
         let old = entry?.path();

@@ -24,7 +24,8 @@ use honeygraph_protocols::swarm::heads::Announced;
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::{Label, NetworkName};
 use honeygraph_protocols::swarm::status::{Checkpoint, Head, Status};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error};
 
@@ -56,6 +57,12 @@ pub enum Event {
     Moved(NetworkName),
     /// A peer handed on what no honest one does.
     Offended(PeerKey, Offence),
+    /// A peer sent what no honest one does, in words.
+    Blamed(PeerKey, Offence, String),
+    /// How well a peer served a newcomer.
+    Served(PeerKey, bool),
+    /// Whether a base of a network may be on its way.
+    Picture(NetworkName, bool),
 }
 
 /// Where the heads of trusted peers stand, and the way to the core that weighs it.
@@ -112,6 +119,8 @@ pub struct Following {
     pub(super) effects: Vec<Effect>,
     here: Here,
     anchors: BTreeMap<HashText, Checkpoint>,
+    /// Their hashes, for who fetches a picture.
+    vouched: watch::Sender<Arc<BTreeSet<HashText>>>,
     /// Supplies that end a closed period, by their number, until they are taken.
     ending: BTreeMap<u64, Box<Header>>,
     /// Supplied periods by the hash that closes them.
@@ -145,6 +154,7 @@ impl Following {
             effects: Vec::new(),
             here: Here::default(),
             anchors: BTreeMap::new(),
+            vouched: watch::Sender::default(),
             ending: BTreeMap::new(),
             unproven: BTreeMap::new(),
             supplies,
@@ -158,6 +168,16 @@ impl Following {
     /// The network.
     pub fn network(&self) -> &NetworkName {
         &self.held.network
+    }
+
+    /// Hashes that something vouches for.
+    pub fn vouched(&self) -> watch::Receiver<Arc<BTreeSet<HashText>>> {
+        self.vouched.subscribe()
+    }
+
+    /// Fetches nothing of what came before the base (`swarm.history = since-base`).
+    pub fn only_since(&mut self, base: Option<HashText>) {
+        self.planner.only_since(base);
     }
 
     /// Says when the state or what is proven has moved.
@@ -233,6 +253,13 @@ impl Following {
             .chain([Input::Tick])
             .collect();
         self.anchors = anchors;
+        self.vouched.send_if_modified(|held| {
+            let same = held.len() == self.anchors.len() && held.iter().all(|hash| self.anchors.contains_key(hash));
+            if !same {
+                *held = Arc::new(self.anchors.keys().cloned().collect());
+            }
+            !same
+        });
         for input in inputs {
             self.tell(now, input, book);
         }

@@ -1,6 +1,7 @@
 //! Other nodes: who they are, what they hold, what is fetched from them and what they are given.
 //!
-//! `host` owns libp2p's swarm, `door` decides who is kept and served, `find` looks for first peers, `serve` answers what others ask, `task` follows what the planners
+//! `host` owns libp2p's swarm, `door` decides who is kept and served, `find` looks for first peers, `serve` answers what
+//! others ask, `newcomer` fetches a base, `task` follows what the planners
 //! (`sync`, one for each network) want; `peers` is the book of peers, `votes` what accounts vouch for.
 //!
 //! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
@@ -11,6 +12,7 @@ pub mod door;
 pub mod find;
 pub mod following;
 pub mod host;
+pub mod newcomer;
 pub mod own;
 pub mod peers;
 mod prove;
@@ -26,6 +28,15 @@ use host::Handle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
+
+/// Pictures of a network, as they are shown.
+#[derive(Clone)]
+pub struct Pictures {
+    /// Those here.
+    pub held: watch::Receiver<Arc<crate::pictures::Held>>,
+    /// What is fetched.
+    pub fetched: watch::Receiver<Arc<newcomer::machine::Shown>>,
+}
 
 /// A swarm that runs, for those who look at it or order something.
 #[derive(Clone)]
@@ -44,6 +55,8 @@ pub struct Swarm {
     pub required: usize,
     /// What is fetched.
     pub shown: watch::Receiver<Arc<task::Shown>>,
+    /// Pictures of the state, by network: those here, and the one that is fetched.
+    pub pictures: BTreeMap<String, Pictures>,
     /// More sources for it.
     pub added: mpsc::Sender<Source>,
     /// Asks all peers at once what they hold, and ends all pauses.

@@ -304,6 +304,13 @@ impl Task {
                 }
             }
             Event::Offended(peer, offence) => self.offended(peer, offence, "gossip that nobody honest hands on").await,
+            Event::Blamed(peer, offence, what) => self.offended(peer, offence, &what).await,
+            Event::Served(peer, good) => self.outcome(now, peer, good),
+            Event::Picture(network, awaited) => {
+                if let Some(network) = self.networks.get_mut(&network) {
+                    network.tell(now, Input::Picture(awaited), &self.book);
+                }
+            }
             Event::Refused(network, ticket) => {
                 if let Some(network) = self.networks.get_mut(&network) {
                     network.tell(now, Input::Refused(ticket), &self.book);

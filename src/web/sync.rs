@@ -8,10 +8,10 @@ use super::answer::{ApiError, json};
 use super::query::{Body, Query};
 use super::who::{self, OrdersAll};
 use super::{Networked, Web};
-use crate::swarm::Swarm;
 use crate::swarm::host::Peer;
 use crate::swarm::sync::progress::{Phase, Progress};
 use crate::swarm::task::Shown;
+use crate::swarm::{Pictures, Swarm};
 use axum::extract::State;
 use axum::response::Response;
 use honeygraph_bootstrap::address::{self, Reach};
@@ -46,6 +46,7 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
         "progress": progress,
         "offences": shown.offences,
         "votes": swarm.votes.borrow().get(name),
+        "pictures": swarm.pictures.get(name).map(pictured),
         "missing": gaps.iter().map(|(start, ..)| *start).collect::<Vec<_>>(),
         "available": !seen.peers.is_empty(),
         "alone_since_ms": search.alone_since_ms,
@@ -57,6 +58,20 @@ pub(super) async fn status(State(web): State<Arc<Web>>, query: Query) -> Result<
         "remembered": search.remembered,
         "trouble": seen.trouble,
     })))
+}
+
+/// Pictures here, and the one that is fetched.
+fn pictured(pictures: &Pictures) -> Value {
+    let held = pictures.held.borrow().clone();
+    let about = held.pictures.iter().map(|picture| {
+        let bytes = picture.about().manifest.bytes;
+        json!({ "root": picture.root(), "label": picture.label(), "bytes": bytes })
+    });
+    json!({
+        "held": about.collect::<Vec<_>>(),
+        "differs": held.differs,
+        "fetched": pictures.fetched.borrow().as_ref(),
+    })
 }
 
 /// Whether something is on its way.

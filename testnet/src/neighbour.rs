@@ -11,6 +11,7 @@ use honeygraph_bootstrap::{address, meeting::Manners};
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, BatchesWanted, Header, HeadersWanted, MAX_HEADERS, Request, Walk};
 use honeygraph_protocols::swarm::names::NetworkName;
+use honeygraph_protocols::swarm::pictures;
 use honeygraph_protocols::swarm::wire::Message;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
@@ -103,7 +104,7 @@ pub enum Manner {
     Honest,
     /// The same, at so many bytes a second.
     Slow(f64),
-    /// Other ops than those of the batches.
+    /// Other ops than those of the batches, other leaves than those of the picture.
     Liar,
 }
 
@@ -130,7 +131,8 @@ impl StandIn {
                 let (behind, count, turn) = (behind.clone(), count.clone(), turn.clone());
                 tokio::spawn(async move {
                     let Question { protocol, request, reply, .. } = question;
-                    if let Ok(bytes) = changed(behind.handle.ask(node, protocol, request).await, manner, &turn).await {
+                    let answer = behind.handle.ask(node, protocol, request).await;
+                    if let Ok(bytes) = changed(answer, protocol, manner, &turn).await {
                         count.fetch_add(bytes.len() as u64, SeqCst);
                         // Who asked may have gone.
                         let _ = reply.send(bytes);
@@ -149,6 +151,7 @@ impl StandIn {
 
 async fn changed(
     answer: Result<Vec<u8>, AskError>,
+    protocol: Protocol,
     manner: Manner,
     turn: &Mutex<Instant>,
 ) -> Result<Vec<u8>, AskError> {
@@ -165,9 +168,18 @@ async fn changed(
             tokio::time::sleep_until(until).await;
             Ok(bytes)
         }
+        Manner::Liar if protocol == Protocol::Pictures => Ok(other_leaves(&bytes).unwrap_or(bytes)),
         Manner::Liar => {
             let lie = Answer::decode(&bytes).ok().map(|answer| peer::other_bodies(answer, &mut Chance::new(1)));
             Ok(lie.and_then(|lie| lie.encode()).unwrap_or(bytes))
         }
     }
+}
+
+/// A group of which the last byte is another one.
+fn other_leaves(bytes: &[u8]) -> Option<Vec<u8>> {
+    let Ok(pictures::Answer::Leaves(packed)) = pictures::Answer::decode(bytes) else { return None };
+    let mut content = zstd::bulk::decompress(&packed, pictures::GROUP_LEAVES << 18).ok()?;
+    *content.last_mut()? ^= 1;
+    pictures::Answer::Leaves(zstd::bulk::compress(&content, 1).ok()?).encode()
 }

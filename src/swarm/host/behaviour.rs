@@ -1,4 +1,4 @@
-//! What a node speaks: the meeting of peers, our questions and answers, gossip, and the ways out from behind a
+//! What a node speaks: the meeting of peers, our four questions and answers, gossip, and the ways out from behind a
 //! router.
 
 use super::Protocol;
@@ -41,6 +41,7 @@ pub struct Behaviour {
     pub status: request_response::Behaviour<Frames>,
     pub blocks: request_response::Behaviour<Frames>,
     pub binding: request_response::Behaviour<Frames>,
+    pub pictures: request_response::Behaviour<Frames>,
     pub gossip: Gossip,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
     pub reach: autonat::v2::client::Behaviour,
@@ -67,6 +68,7 @@ impl Behaviour {
             status: questions(Protocol::Status),
             blocks: questions(Protocol::Blocks),
             binding: questions(Protocol::Binding),
+            pictures: questions(Protocol::Pictures),
             gossip: gossip(key, topics)?,
             mdns: mdns.into(),
             reach: autonat::v2::client::Behaviour::default(),
@@ -81,6 +83,7 @@ impl Behaviour {
             Protocol::Status => &mut self.status,
             Protocol::Blocks => &mut self.blocks,
             Protocol::Binding => &mut self.binding,
+            Protocol::Pictures => &mut self.pictures,
         }
     }
 }

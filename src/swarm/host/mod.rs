@@ -20,7 +20,7 @@ pub use task::Host;
 use honeygraph_bootstrap::meeting::Manners;
 use honeygraph_bootstrap::transport::Line;
 use honeygraph_protocols::swarm::wire::Message;
-use honeygraph_protocols::swarm::{binding, blocks, status};
+use honeygraph_protocols::swarm::{binding, blocks, pictures, status};
 use libp2p::{Multiaddr, PeerId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub enum Protocol {
     Blocks,
     /// Which account a node is of.
     Binding,
+    /// The state at a root.
+    Pictures,
 }
 
 impl Protocol {
@@ -51,6 +53,7 @@ impl Protocol {
             Protocol::Status => status::ID,
             Protocol::Blocks => blocks::ID,
             Protocol::Binding => binding::ID,
+            Protocol::Pictures => pictures::ID,
         }
     }
 
@@ -60,6 +63,7 @@ impl Protocol {
             Protocol::Status => Bounds { request: status::Request::CAP, answer: status::Status::CAP },
             Protocol::Blocks => Bounds { request: blocks::Request::CAP, answer: blocks::Answer::CAP },
             Protocol::Binding => Bounds { request: binding::Request::CAP, answer: binding::Answer::CAP },
+            Protocol::Pictures => Bounds { request: pictures::Request::CAP, answer: pictures::Answer::CAP },
         }
     }
 }

@@ -198,6 +198,7 @@ impl Host {
             BehaviourEvent::Status(event) => self.asked(Protocol::Status, event),
             BehaviourEvent::Blocks(event) => self.asked(Protocol::Blocks, event),
             BehaviourEvent::Binding(event) => self.asked(Protocol::Binding, event),
+            BehaviourEvent::Pictures(event) => self.asked(Protocol::Pictures, event),
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.heard(propagation_source, message_id, message);
             }

@@ -54,6 +54,8 @@ pub enum Offence {
     HeaderFalse,
     /// Batches that are not in the period that it was asked for.
     BodyFalse,
+    /// Leaves, or a manifest, that are not those of the picture that it was asked for.
+    PictureFalse,
     /// Gossip that nobody signed, or that says it is another's.
     Forged,
     /// More requests, bytes or gossip than one peer may have.
@@ -62,13 +64,14 @@ pub enum Offence {
 
 impl Offence {
     /// All of them, in the order of their words.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Undecodable,
         Self::Oversize,
         Self::NotAnAnswer,
         Self::HeadersBroken,
         Self::HeaderFalse,
         Self::BodyFalse,
+        Self::PictureFalse,
         Self::Forged,
         Self::TooMuch,
     ];
@@ -78,7 +81,9 @@ impl Offence {
         match self {
             // No honest program does these, whatever its state.
             Self::Undecodable | Self::Oversize => Tolerance::Fatal,
-            Self::NotAnAnswer | Self::HeadersBroken | Self::HeaderFalse | Self::BodyFalse => Tolerance::Low,
+            Self::NotAnAnswer | Self::HeadersBroken | Self::HeaderFalse | Self::BodyFalse | Self::PictureFalse => {
+                Tolerance::Low
+            }
             // A peer passes on what others made.
             Self::Forged => Tolerance::Mid,
             Self::TooMuch => Tolerance::High,
@@ -94,6 +99,7 @@ impl Offence {
             Self::HeadersBroken => "headers_broken",
             Self::HeaderFalse => "header_false",
             Self::BodyFalse => "body_false",
+            Self::PictureFalse => "picture_false",
             Self::Forged => "forged",
             Self::TooMuch => "too_much",
         }

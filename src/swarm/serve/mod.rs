@@ -6,6 +6,7 @@
 pub mod allowance;
 mod answer;
 mod period;
+mod pictures;
 pub mod status;
 
 use super::host::{Protocol, Question};
@@ -13,12 +14,14 @@ use super::votes::bound;
 use crate::fork::rules::Rules;
 use crate::fork::status::Status;
 use crate::journal::{self, JournalError};
+use crate::pictures::Held as Pictures;
 use crate::projection::state::Reader;
 use allowance::{Allowance, LOOK, QUESTION};
 use answer::ServeError;
 use honeygraph_protocols::swarm::binding;
 use honeygraph_protocols::swarm::blocks::{Answer, Request};
 use honeygraph_protocols::swarm::names::NetworkName;
+use honeygraph_protocols::swarm::pictures as asked;
 use honeygraph_protocols::swarm::status::Request as StatusRequest;
 use honeygraph_protocols::swarm::wire::Message;
 use libp2p::PeerId;
@@ -46,6 +49,8 @@ pub struct Held {
     pub state: Reader,
     /// The journal.
     pub journal: journal::Reader,
+    /// The state at the newest roots.
+    pub pictures: watch::Receiver<Arc<Pictures>>,
 }
 
 /// Answers questions.
@@ -86,6 +91,7 @@ impl Serve {
             Protocol::Status => self.status(&question.request, allowed.is_ok()),
             Protocol::Blocks => self.blocks(&question.request, allowed),
             Protocol::Binding => self.binding(peer, &question.request, allowed.is_ok()),
+            Protocol::Pictures => self.pictures(&question.request, allowed),
         };
         let looked: u64 = self.headers.values_mut().map(|headers| std::mem::take(&mut headers.looked)).sum();
         let cost = QUESTION + looked * LOOK + answer.as_ref().map_or(0, Vec::len) as u64;
@@ -134,6 +140,20 @@ impl Serve {
                 binding::Answer::default().encode()
             }
         }
+    }
+
+    fn pictures(&self, request: &[u8], allowed: Result<(), u32>) -> Option<Vec<u8>> {
+        let request = asked::Request::decode(request).ok()?;
+        let answered = match (allowed, self.held.get(request.network())) {
+            (Err(wait_ms), _) => Ok(asked::Answer::Busy(wait_ms)),
+            (Ok(()), None) => Ok(asked::Answer::NotHeld),
+            (Ok(()), Some(held)) => pictures::answer(held, &request),
+        };
+        let answered = answered.unwrap_or_else(|error| {
+            warn!(%error, "a peer's question for pictures cannot be answered");
+            asked::Answer::NotHeld
+        });
+        answered.encode()
     }
 
     fn blocks(&mut self, request: &[u8], allowed: Result<(), u32>) -> Option<Vec<u8>> {

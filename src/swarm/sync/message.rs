@@ -65,6 +65,8 @@ pub enum Input {
     Refused(u64),
     /// The document of a period was recomputed: of one that was to be proven, or by the core of one that was supplied.
     Proven(PeriodId, Verdict),
+    /// Whether a base may be on its way: a history that begins with it waits for it.
+    Picture(bool),
     /// The operator wants it now: pauses between tries end.
     AtOnce,
     /// Time has passed.

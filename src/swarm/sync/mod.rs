@@ -23,6 +23,7 @@ pub mod message;
 mod past;
 pub mod planner;
 pub mod progress;
+mod since;
 mod walk;
 
 pub use message::{Effect, Failure, Input, Own, Supply, Verdict};

@@ -59,6 +59,9 @@ impl Planner {
 
     /// Whether a walk has come to what needs no fetching: what is held here, or of the past what was supplied.
     pub(super) fn reaches(&self, is_past: bool, hash: &HashText, own: &dyn Own) -> bool {
+        if self.since.begins_with(hash) {
+            return true;
+        }
         if is_past { self.past.reached.as_ref() == Some(hash) } else { own.reaches(hash) }
     }
 

@@ -7,6 +7,7 @@ use super::live::Live;
 use super::message::{AskId, Effect, Failure, Input, Own, Supply, Verdict};
 use super::past::Past;
 use super::progress::{Limit, Meter, Offered, Phase, Progress};
+use super::since::Since;
 use crate::swarm::peers::{Offence, PeerBook};
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, PeriodId};
@@ -61,6 +62,7 @@ pub struct Planner {
     resting: BTreeMap<HashText, (u32, u64)>,
     pub(super) leg: Option<Leg>,
     pub(super) past: Past,
+    pub(super) since: Since,
     pub(super) live: Option<Live>,
     pub(super) asks: BTreeMap<AskId, Asked>,
     pub(super) next_ask: AskId,
@@ -86,6 +88,7 @@ impl Planner {
             resting: BTreeMap::new(),
             leg: None,
             past: Past::default(),
+            since: Since::default(),
             live: None,
             asks: BTreeMap::new(),
             next_ask: 0,
@@ -134,6 +137,7 @@ impl Planner {
             Input::Taken(ticket) => self.taken(now, ticket),
             Input::Refused(ticket) => self.refused(now, ticket),
             Input::Proven(period, verdict) => self.proven(period, verdict, fx),
+            Input::Picture(awaited) => self.since.awaited = awaited,
             Input::AtOnce => self.at_once(now),
             Input::Tick => {}
         }
@@ -344,10 +348,15 @@ impl Planner {
 
     /// Asks for what can be asked for, supplies what can be supplied.
     fn plan(&mut self, now: u64, own: &dyn Own, book: &PeerBook, fx: &mut Vec<Effect>) {
+        if self.since.waits() && own.is_empty() {
+            return;
+        }
         if self.leg.is_none() {
             self.resting.retain(|hash, _| !own.holds(hash));
             let rests = |anchor: &Checkpoint| self.resting.get(&anchor.hash).is_some_and(|(_, until)| now < *until);
-            let due = |anchor: &&Checkpoint| !own.holds(&anchor.hash) && !rests(anchor);
+            // Nothing leads to what the history begins with.
+            let begins = |anchor: &Checkpoint| self.since.begins_with(&anchor.hash);
+            let due = |anchor: &&Checkpoint| !own.holds(&anchor.hash) && !rests(anchor) && !begins(anchor);
             let target = self.anchors.values().filter(due).max_by_key(|anchor| anchor.label).cloned();
             self.leg = target.map(Leg::new).or_else(|| self.past_leg(now, own));
         }
@@ -371,6 +380,7 @@ impl Planner {
                 return;
             }
             if let Some(mut supply) = supply_of(slot, self.next_ticket + 1) {
+                supply.begins |= self.since.begins_with(&supply.open);
                 supply.leads_to = leg.is_past.then(|| leg.target.hash.clone());
                 self.next_ticket += 1;
                 self.supplies.insert(self.next_ticket, Supplied::Closed(slot.id, supply.last));

@@ -80,6 +80,7 @@ fn status() -> Value {
         ("progress", or_null(progress())),
         ("offences", by_name(number())),
         ("votes", or_null(votes())),
+        ("pictures", or_null(pictures())),
         ("missing", list(number())),
         ("available", flag()),
         ("alone_since_ms", or_null(number())),
@@ -100,6 +101,31 @@ fn votes() -> Value {
         ("bound", number()),
         ("minority", or_null(minority)),
         ("newest", list(tally)),
+    ])
+}
+
+fn pictures() -> Value {
+    let held = object(&[("root", text()), ("label", number()), ("bytes", number())]);
+    let offered = object(&[
+        ("root", text()),
+        ("label", number()),
+        ("bytes", number()),
+        ("peers", number()),
+        ("anchored", flag()),
+    ]);
+    let fetched = object(&[
+        ("phase", word(&["off", "looking", "manifest", "leaves", "checking", "waiting"])),
+        ("root", or_null(text())),
+        ("groups", number()),
+        ("done", number()),
+        ("bytes", number()),
+        ("offered", list(offered)),
+        ("trouble", or_null(text())),
+    ]);
+    object(&[
+        ("held", list(held)),
+        ("differs", or_null(object(&[("label", number()), ("hash", text())]))),
+        ("fetched", fetched),
     ])
 }
 

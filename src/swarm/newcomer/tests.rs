@@ -1,0 +1,217 @@
+//! The machine in cases: whom it asks, whom it blames, what it does not take.
+
+use super::machine::{AskId, Effect, Input, Machine, Phase, WINDOW};
+use crate::swarm::peers::Offence;
+use honeygraph_protocols::document::leaves::{LEAF_BYTES, leaf_digest};
+use honeygraph_protocols::honeycomb::HashText;
+use honeygraph_protocols::swarm::keys::PeerKey;
+use honeygraph_protocols::swarm::names::{Label, NetworkName};
+use honeygraph_protocols::swarm::pictures::{Manifest, Offer, Request};
+use honeygraph_protocols::swarm::wire::List;
+use std::collections::{BTreeMap, BTreeSet};
+
+const GROUPS: usize = 40;
+
+fn peer(nth: u8) -> PeerKey {
+    PeerKey([nth; 32])
+}
+
+fn manifest(groups: usize) -> Manifest {
+    let leaves = groups * 8;
+    let digests = (0..leaves).map(|nth| leaf_digest(&nth.to_le_bytes()));
+    Manifest { bytes: (leaves * LEAF_BYTES) as u64, leaves: List::first_of(digests) }
+}
+
+fn offer(label: u64, manifest: &Manifest) -> Offer {
+    let root = HashText::new(&manifest.cid().unwrap()).unwrap();
+    let label = Label::new(label).unwrap();
+    Offer { label, root, bytes: manifest.bytes, leaves: manifest.leaves.len() as u32, anchored: true }
+}
+
+/// A machine, the questions that are out, and what it said of peers.
+struct Desk {
+    machine: Machine,
+    now: u64,
+    out: BTreeMap<AskId, (PeerKey, Request)>,
+    said: Vec<Effect>,
+    asked: BTreeMap<PeerKey, usize>,
+}
+
+impl Desk {
+    fn new(peers: u8) -> Self {
+        let machine = Machine::new(NetworkName::new("a_").unwrap());
+        let (out, said, asked) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut desk = Self { machine, now: 1_000, out, said, asked };
+        (1..=peers).for_each(|nth| desk.on(Input::Connected(peer(nth))));
+        desk
+    }
+
+    fn on(&mut self, input: Input) {
+        let mut fx = Vec::new();
+        self.machine.on(self.now, input, &mut fx);
+        for effect in fx {
+            match effect {
+                Effect::Ask { id, peer, request } => {
+                    if matches!(request, Request::Leaves(_)) {
+                        *self.asked.entry(peer).or_default() += 1;
+                    }
+                    assert!(self.out.insert(id, (peer, request)).is_none());
+                }
+                Effect::Outcome(..) => {}
+                other => self.said.push(other),
+            }
+        }
+    }
+
+    fn anchors(&mut self, roots: &[&Offer]) {
+        self.on(Input::Anchors(roots.iter().map(|offer| offer.root.clone()).collect()));
+    }
+
+    /// All peers say that they have these.
+    fn look(&mut self, offers: &[Offer]) {
+        for id in self
+            .out
+            .iter()
+            .filter(|(_, (_, asked))| matches!(asked, Request::Held(_)))
+            .map(|(id, _)| *id)
+            .collect::<Vec<_>>()
+        {
+            self.out.remove(&id);
+            self.on(Input::Held(id, offers.to_vec()));
+        }
+    }
+
+    fn manifest_asked(&mut self) -> Option<(AskId, PeerKey)> {
+        let asked = self.out.iter().find(|(_, (_, asked))| matches!(asked, Request::Manifest(_)));
+        asked.map(|(id, (peer, _))| (*id, *peer))
+    }
+
+    /// Answers the oldest question for a group.
+    fn answer(&mut self, wrong: impl Fn(PeerKey, u32) -> bool) -> bool {
+        let asked = self.out.iter().find_map(|(id, (peer, asked))| match asked {
+            Request::Leaves(wanted) => Some((*id, *peer, wanted.group)),
+            _ => None,
+        });
+        let Some((id, peer, group)) = asked else { return false };
+        self.out.remove(&id);
+        self.now += 10;
+        self.on(Input::Group(id, if wrong(peer, group) { Err(format!("group {group}")) } else { Ok(()) }));
+        true
+    }
+
+    fn fetching(peers: u8) -> Self {
+        let (mut desk, manifest) = (Self::new(peers), manifest(GROUPS));
+        let offer = offer(100, &manifest);
+        desk.anchors(&[&offer]);
+        desk.look(&[offer]);
+        let (id, _) = desk.manifest_asked().unwrap();
+        desk.out.remove(&id);
+        desk.on(Input::Manifest(id, Box::new(manifest)));
+        assert!(matches!(desk.said.pop(), Some(Effect::Open(..))));
+        desk.on(Input::Opened(vec![false; GROUPS]));
+        desk
+    }
+}
+
+#[test]
+fn the_newest_anchored_root_is_fetched_from_all_and_finished() {
+    let mut desk = Desk::fetching(3);
+    assert!(desk.out.len() <= WINDOW && desk.machine.is_awaited());
+    while desk.answer(|_, _| false) {}
+    assert_eq!(desk.said, [Effect::Finish]);
+    assert_eq!(desk.asked.values().sum::<usize>(), GROUPS, "nothing twice");
+    assert!(desk.asked.len() == 3 && desk.asked.values().all(|asked| *asked > 4), "{:?}", desk.asked);
+    desk.on(Input::Taken);
+    assert_eq!((desk.machine.shown().phase, desk.machine.wake_at(0)), (Phase::Waiting, None));
+}
+
+/// Guards against: a root taken because most peers offer it.
+#[test]
+fn what_nothing_vouches_for_is_offered_and_not_fetched() {
+    let (mut desk, older, newer) = (Desk::new(2), manifest(1), manifest(2));
+    let (older, newer) = (offer(100, &older), offer(200, &newer));
+    assert!(desk.machine.is_awaited());
+    desk.look(&[newer.clone(), older.clone()]);
+    assert!(desk.out.is_empty() && desk.said.is_empty() && !desk.machine.is_awaited());
+    let offered = desk.machine.shown().offered;
+    let shown: Vec<_> = offered.iter().map(|offered| (offered.label, offered.peers, offered.anchored)).collect();
+    assert_eq!(shown, [(200, 2, false), (100, 2, false)]);
+    desk.anchors(&[&older]);
+    assert_eq!(desk.machine.shown().root, Some(older.root.clone()), "it, and not the newer one");
+    desk.on(Input::Anchors(BTreeSet::new()));
+    assert_eq!(desk.machine.shown().root, None, "nothing vouches for it any longer");
+}
+
+/// Guards against: everybody who was asked for a group paying for the one that lied.
+#[test]
+fn who_lied_pays_and_is_not_asked_again_while_others_are_there() {
+    let mut desk = Desk::fetching(3);
+    let liar = peer(2);
+    while desk.answer(|peer, _| peer == liar) {}
+    let (blamed, rest): (Vec<_>, Vec<_>) = desk.said.iter().partition(|said| matches!(said, Effect::Penalty(..)));
+    assert_eq!(rest, [&Effect::Finish]);
+    assert!((1..=4).contains(&blamed.len()), "what was out when it was caught: {}", blamed.len());
+    let is_it = |said: &&Effect| matches!(said, Effect::Penalty(peer, Offence::PictureFalse, _) if *peer == liar);
+    assert!(blamed.iter().all(|said| is_it(said)));
+    assert_eq!(desk.asked.values().sum::<usize>(), GROUPS + blamed.len());
+}
+
+#[test]
+fn a_false_manifest_is_blamed_and_asked_of_another() {
+    let (mut desk, wanted) = (Desk::new(2), manifest(3));
+    let offer = offer(100, &wanted);
+    desk.anchors(&[&offer]);
+    desk.look(&[offer]);
+    let (id, first) = desk.manifest_asked().unwrap();
+    desk.out.remove(&id);
+    desk.on(Input::Manifest(id, Box::new(manifest(4))));
+    assert!(matches!(desk.said.pop(), Some(Effect::Penalty(peer, Offence::PictureFalse, _)) if peer == first));
+    let (_, second) = desk.manifest_asked().unwrap();
+    assert_ne!(first, second);
+}
+
+#[test]
+fn what_is_slow_or_gone_is_asked_of_others() {
+    let mut desk = Desk::fetching(2);
+    let slow = peer(1);
+    let of_slow = |desk: &Desk| desk.out.values().filter(|(peer, _)| *peer == slow).count();
+    assert!(of_slow(&desk) > 0);
+    // Only the other answers; what the slow one was asked for is overtaken, and all comes to an end.
+    for _ in 0..4 * GROUPS {
+        let next = desk.out.iter().find(|(_, (peer, asked))| *peer != slow && matches!(asked, Request::Leaves(_)));
+        let Some(id) = next.map(|(id, _)| *id) else {
+            desk.now += 4_000;
+            desk.look(&[]);
+            desk.on(Input::Tick);
+            continue;
+        };
+        desk.out.remove(&id);
+        desk.now += 10;
+        desk.on(Input::Group(id, Ok(())));
+    }
+    assert_eq!(desk.said, [Effect::Finish], "nobody pays for being slow");
+
+    let mut desk = Desk::fetching(2);
+    desk.on(Input::Gone(slow));
+    desk.out.retain(|_, (peer, _)| *peer != slow);
+    while desk.answer(|_, _| false) {}
+    assert_eq!(desk.said, [Effect::Finish]);
+}
+
+#[test]
+fn what_an_earlier_run_left_is_gone_on_with() {
+    let (mut desk, manifest) = (Desk::new(1), manifest(3));
+    let offer = offer(100, &manifest);
+    desk.on(Input::Left(offer.root.clone(), Box::new(manifest.clone())));
+    assert!(desk.said.is_empty(), "nothing vouches for it yet");
+    desk.anchors(&[&offer]);
+    assert_eq!(desk.said.pop(), Some(Effect::Open(offer.root.clone(), Box::new(manifest))));
+    desk.on(Input::Opened(vec![true, false, true]));
+    desk.look(&[offer]);
+    assert_eq!(desk.asked.values().sum::<usize>(), 1, "the one that is missing");
+    desk.answer(|_, _| false);
+    assert_eq!(desk.said.pop(), Some(Effect::Finish));
+    // It was no root document: the next one, if there is one.
+    desk.on(Input::Spoiled("no root".into()));
+    assert_eq!((desk.machine.shown().root, desk.machine.shown().trouble), (None, Some("no root".into())));
+}
