@@ -8,6 +8,7 @@ use crate::access::Access;
 use crate::config::SwarmConfig;
 use crate::data_dir::{DataDir, swarm_binding};
 use crate::fork::admin::Admin;
+use crate::projection::base::Base;
 use crate::swarm::door;
 use crate::swarm::door::task::{Inside, Keeper, LetGo};
 use crate::swarm::find::{ADDED_WAITING, Find};
@@ -65,7 +66,9 @@ impl Exchange {
             journal: reading.journal.clone(),
             pictures: outside.pictures.clone(),
         };
-        let base = outside.base.clone();
+        // A state that has applied nothing does not stand on its base yet.
+        let waiting = Base::current(&data.base(&network.name)).ok().flatten().map(|base| base.hash);
+        let base = outside.base.clone().or(waiting);
         let fetching = data.fetching(&network.name);
         let may = base.is_none() && reading.journal.first() <= 1;
         if !may {
@@ -158,7 +161,17 @@ async fn run(
         let (shown, fetched) = watch::channel(Arc::<machine::Shown>::default());
         pictures.insert(held.network.to_string(), Pictures { held: held.pictures.clone(), fetched });
         let (handle, events, anchors, ready) = (handle.clone(), task.events(), following.vouched(), again.clone());
-        newcomers.extend(folders.map(|folders| Newcomer { held, handle, anchors, events, folders, ready, shown }));
+        let inside = inside.clone();
+        newcomers.extend(folders.map(|folders| Newcomer {
+            held,
+            handle,
+            inside,
+            anchors,
+            events,
+            folders,
+            ready,
+            shown,
+        }));
         task.follow(following);
         carrier
     });

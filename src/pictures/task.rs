@@ -80,7 +80,8 @@ impl Maker {
         let Some(newest) = self.newest(&snapshot)? else { return Ok(()) };
         let (label, hash) = (newest.root.label.get(), &newest.root.hash);
         if newest.differs {
-            return Ok(self.differs(Differs { label, hash: hash.clone() }));
+            self.differs(Differs { label, hash: hash.clone() });
+            return Ok(());
         }
         let held = self.shown.borrow().clone();
         let has = held.pictures.iter().any(|picture| picture.root() == hash);

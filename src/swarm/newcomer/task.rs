@@ -6,6 +6,7 @@
 use super::machine::{AskId, Effect, Input, Machine, Phase, Shown};
 use crate::pictures::PictureError;
 use crate::pictures::part::Part;
+use crate::swarm::door::task::Inside;
 use crate::swarm::following::Event;
 use crate::swarm::host::{AskError, Handle, Protocol};
 use crate::swarm::peers::Offence;
@@ -43,6 +44,8 @@ pub struct Newcomer {
     pub held: Held,
     /// The way to peers.
     pub handle: Handle,
+    /// Those that may be asked.
+    pub inside: Inside,
     /// What something vouches for.
     pub anchors: watch::Receiver<Arc<BTreeSet<HashText>>>,
     /// Where the swarm's task hears of peers, and whether a base is awaited.
@@ -74,7 +77,7 @@ impl Newcomer {
             info!(network = %running.newcomer.held.network, %root, "a picture that was begun before is gone on with");
             running.hear(Input::Left(root, Box::new(manifest))).await;
         }
-        let mut seen = running.newcomer.handle.seen();
+        let (mut seen, mut inside) = (running.newcomer.handle.seen(), running.newcomer.inside.clone());
         let mut anchors = running.newcomer.anchors.clone();
         seen.mark_changed();
         anchors.mark_changed();
@@ -85,19 +88,10 @@ impl Newcomer {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Ok(()) = seen.changed() => {
-                    let answering: BTreeSet<PeerKey> = {
-                        let seen = seen.borrow_and_update();
-                        let peers = seen.peers.iter().filter(|(_, peer)| peer.answers);
-                        peers.filter_map(|(peer, _)| key(peer)).collect()
-                    };
-                    for gone in connected.difference(&answering).copied().collect::<Vec<_>>() {
-                        running.hear(Input::Gone(gone)).await;
-                    }
-                    for new in answering.difference(&connected).copied().collect::<Vec<_>>() {
-                        running.hear(Input::Connected(new)).await;
-                    }
-                    connected = answering;
+                    seen.mark_unchanged();
+                    running.meet(&mut connected).await;
                 }
+                () = inside.changed() => running.meet(&mut connected).await,
                 Ok(()) = anchors.changed() => {
                     let now = anchors.borrow_and_update().as_ref().clone();
                     running.hear(Input::Anchors(now)).await;
@@ -118,6 +112,23 @@ impl Newcomer {
 }
 
 impl Running {
+    /// Who may be asked now, after who could be before.
+    async fn meet(&mut self, connected: &mut BTreeSet<PeerKey>) {
+        let answering: BTreeSet<PeerKey> = {
+            let seen = self.newcomer.handle.seen();
+            let seen = seen.borrow();
+            let peers = seen.peers.iter().filter(|(_, peer)| peer.answers);
+            peers.filter_map(|(peer, _)| key(peer)).filter(|peer| self.newcomer.inside.has(peer)).collect()
+        };
+        for gone in connected.difference(&answering).copied().collect::<Vec<_>>() {
+            self.hear(Input::Gone(gone)).await;
+        }
+        for new in answering.difference(connected).copied().collect::<Vec<_>>() {
+            self.hear(Input::Connected(new)).await;
+        }
+        *connected = answering;
+    }
+
     async fn hear(&mut self, input: Input) {
         let mut effects = Vec::new();
         self.machine.on(now_ms(), input, &mut effects);

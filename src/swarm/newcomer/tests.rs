@@ -152,7 +152,7 @@ fn who_lied_pays_and_is_not_asked_again_while_others_are_there() {
     assert_eq!(rest, [&Effect::Finish]);
     assert!((1..=4).contains(&blamed.len()), "what was out when it was caught: {}", blamed.len());
     let is_it = |said: &&Effect| matches!(said, Effect::Penalty(peer, Offence::PictureFalse, _) if *peer == liar);
-    assert!(blamed.iter().all(|said| is_it(said)));
+    assert!(blamed.iter().all(is_it));
     assert_eq!(desk.asked.values().sum::<usize>(), GROUPS + blamed.len());
 }
 

@@ -3,6 +3,7 @@
 mod limits;
 mod open;
 mod past;
+mod since;
 
 use super::asks::ASK_MS;
 use super::diverge::{Divergence, Next};
