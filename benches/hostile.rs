@@ -19,7 +19,7 @@ const SIZE: u64 = 10_000;
 const GROWTH: f64 = 8.0;
 
 const RULES: Rules = Rules { checkpoint_every: 100, root_interval: 1_000, root_offset: 505 };
-const LIMITS: Limits = Limits { forks_per_label: 10, fork_retention_ms: 3_600_000 };
+const LIMITS: Limits = Limits { forks_per_label: 10, fork_retention_ms: 3_600_000, answer_ms: 10_000 };
 
 #[derive(Default)]
 struct Journal(BTreeMap<Lsn, Vec<u8>>);

@@ -137,8 +137,7 @@ impl Act<'_> {
 /// Cuts the power after each number of steps, until the node is through before it goes.
 fn every_step(fed: &Fed, act: &Act) {
     let stride = if std::env::var_os("HONEYGRAPH_SOAK").is_some() { 1 } else { act.stride };
-    let mut cuts = 0;
-    for step in (0..).step_by(stride) {
+    for (cuts, step) in (0..).step_by(stride).enumerate() {
         let mut disk = PowercutDisk::mount().unwrap();
         put(&fed.data, disk.path());
         disk.cut_after(step);
@@ -156,7 +155,6 @@ fn every_step(fed: &Fed, act: &Act) {
         }
         assert!(disk.is_cut(), "step {step}: it did not start");
         disk.restart(step).unwrap();
-        cuts += 1;
         is_right(fed, act, disk.path(), step);
     }
 }

@@ -122,37 +122,23 @@ async fn run(
     (exchanges, access): (Vec<Exchange>, &Arc<Access>),
     (stop, again): (&CancellationToken, &CancellationToken),
 ) -> Result<Started, SwarmError> {
-    let neighbourhood = Neighbourhood::default();
-    let pre_shared = config.pre_shared_key.as_deref().map(pre_shared).transpose()?;
-    let settings = Settings {
-        line: Line { key: key.clone(), pre_shared, neighbourhood: neighbourhood.clone() },
-        listen: config.listen.clone(),
-        announce: config.announce.clone(),
-        manners: manners(config),
-        mdns: config.mdns,
-        topics: task::topics(exchanges.iter().map(|exchange| &exchange.held.network)),
-    };
-    let finder = Finder::new(AGENT, neighbourhood)?;
-    let (mut host, handle, heard) = Host::new(settings)?;
-    host.listen().await;
-    info!(peer = %handle.us(), "takes part in the swarm");
+    let topics = task::topics(exchanges.iter().map(|exchange| &exchange.held.network));
+    let ((host, handle, Heard { rumours, questions }), finder) = takes_part(config, &key, topics).await?;
     let (added, added_out) = mpsc::channel(ADDED_WAITING);
     let held = exchanges.iter().map(|exchange| (exchange.held.network.clone(), exchange.held.clone())).collect();
-    let Heard { rumours, questions } = heard;
     let Doorway { inside, let_go, questions, keeper } = doorway(config, &handle, access, questions, stop);
     let bound = swarm_binding(data.path());
     let serve = tokio::task::spawn_blocking(move || Serve::new(held, bound).run(questions));
     let trusted = config.trusted.iter().filter_map(task::key).collect();
     let (ballots, ballots_out) = mpsc::channel(votes::WAITING);
-    let known = data.swarm_book();
-    let (mut task, events) = Task::new((handle.clone(), inside.clone()), trusted, config.interval, known, ballots);
+    let (ways_out, known) = ((handle.clone(), inside.clone()), data.swarm_book());
+    let (mut task, events) = Task::new(ways_out, trusted, config.interval, known, ballots);
     let find = Find::new(handle.clone(), finder, config.sources.clone(), (data.swarm_peers(), task.shown()));
     let us = task::key(&handle.us()).ok_or("the node's key is of a kind that cannot vote")?;
     let mut votes = Votes::new(handle.clone(), key, us, voting(config, data), task.events());
     let (mut newcomers, mut pictures) = (Vec::new(), BTreeMap::new());
-    let carriers = exchanges.into_iter().map(|Exchange { held, applied, outside, admin, base, folders }| {
-        let Outside { supplies, heads, .. } = outside;
-        let (ways, agreed) = ((supplies, heads), votes.poll(held.clone(), admin));
+    let follow = exchanges.into_iter().map(|Exchange { held, applied, outside, admin, base, folders }| {
+        let (ways, agreed) = ((outside.supplies, outside.heads), votes.poll(held.clone(), admin));
         let (mut following, carrier) =
             Following::new(held.clone(), applied, ways, task.events(), agreed, seed(&handle.us()));
         if config.since_base {
@@ -160,8 +146,8 @@ async fn run(
         }
         let (shown, fetched) = watch::channel(Arc::<machine::Shown>::default());
         pictures.insert(held.network.to_string(), Pictures { held: held.pictures.clone(), fetched });
-        let (handle, events, anchors, ready) = (handle.clone(), task.events(), following.vouched(), again.clone());
-        let inside = inside.clone();
+        let (handle, inside, events) = (handle.clone(), inside.clone(), task.events());
+        let (anchors, ready) = (following.vouched(), again.clone());
         newcomers.extend(folders.map(|folders| Newcomer {
             held,
             handle,
@@ -175,7 +161,7 @@ async fn run(
         task.follow(following);
         carrier
     });
-    let carriers: Vec<_> = carriers.collect();
+    let carriers: Vec<_> = follow.collect();
     let swarm = Swarm {
         handle,
         inside,
@@ -202,10 +188,32 @@ async fn run(
             let _ = voting.await;
         });
     });
-    let mut tasks =
-        vec![tokio::spawn(host.run(stop.clone())), tokio::spawn(find.run(added_out, stop.clone())), serve, follow];
-    tasks.extend(keeper);
+    let (host, find) = (tokio::spawn(host.run(stop.clone())), tokio::spawn(find.run(added_out, stop.clone())));
+    let tasks = [host, find, serve, follow].into_iter().chain(keeper).collect();
     Ok(Started { swarm: Some(swarm), failed: None, tasks })
+}
+
+/// A host that listens, and who looks for its first peers.
+async fn takes_part(
+    config: &SwarmConfig,
+    key: &Keypair,
+    topics: Vec<String>,
+) -> Result<((Host, Handle, Heard), Finder), SwarmError> {
+    let neighbourhood = Neighbourhood::default();
+    let pre_shared = config.pre_shared_key.as_deref().map(pre_shared).transpose()?;
+    let settings = Settings {
+        line: Line { key: key.clone(), pre_shared, neighbourhood: neighbourhood.clone() },
+        listen: config.listen.clone(),
+        announce: config.announce.clone(),
+        manners: manners(config),
+        mdns: config.mdns,
+        topics,
+    };
+    let finder = Finder::new(AGENT, neighbourhood)?;
+    let (mut host, handle, heard) = Host::new(settings)?;
+    host.listen().await;
+    info!(peer = %handle.us(), "takes part in the swarm");
+    Ok(((host, handle, heard), finder))
 }
 
 /// What stands between peers and whoever serves.
