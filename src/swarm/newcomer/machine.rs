@@ -20,7 +20,7 @@ pub const WINDOW: usize = 16;
 pub const TICK_MS: u64 = 250;
 /// Peers are asked again what they have so often, ms, while nothing is fetched: a picture is made once a day. (At every five
 /// seconds fifty peers and three networks filled the queue of questions, and those for blocks were refused.)
-const LOOK_MS: u64 = 60_000;
+const LOOK_MS: u64 = 20_000;
 /// A group is asked of a second peer when it takes so many times as long as groups do, between these bounds, ms.
 const OVERTAKEN: u64 = 4;
 const OVERTAKEN_MS: (u64, u64) = (500, 3_000);
