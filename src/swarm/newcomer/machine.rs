@@ -24,8 +24,11 @@ const LOOK_MS: u64 = 20_000;
 /// A group is asked of a second peer when it takes so many times as long as groups do, between these bounds, ms.
 const OVERTAKEN: u64 = 4;
 const OVERTAKEN_MS: (u64, u64) = (500, 3_000);
-/// First pause of a peer that did not answer, ms; it doubles up to the longest.
+/// First pause of a peer that did not answer, ms; it doubles up to the longest. One that is busy has at least the first.
 const PAUSE_MS: u64 = 500;
+/// A base counts as on its way for so long after the last step towards it, ms: several times what one question may take.
+/// Peers that only promise, or are busy whenever they are asked, keep no history waiting.
+const PATIENCE_MS: u64 = 60_000;
 const LONGEST_PAUSE_MS: u64 = 30_000;
 /// Peers heard of; a connection limit keeps them fewer.
 const REMOTES: usize = 1_024;
@@ -150,14 +153,13 @@ pub struct Shown {
 #[derive(Debug, Default)]
 struct Remote {
     offers: Option<Vec<Offer>>,
+    /// When it last said what it has, ms.
     looked_at: Option<u64>,
     out: usize,
     failures: u32,
     not_before: u64,
     /// What it was caught at, for this picture.
     faults: u32,
-    /// It does not have this picture any more.
-    lacks: bool,
     usual_ms: u64,
 }
 
@@ -200,6 +202,8 @@ pub struct Machine {
     spoiled: Vec<HashText>,
     trouble: Option<String>,
     usual_ms: u64,
+    /// The last step towards a base: somebody to ask, something that vouches, a manifest, a group.
+    moved_at: u64,
 }
 
 impl Machine {
@@ -217,6 +221,7 @@ impl Machine {
             spoiled: Vec::new(),
             trouble: None,
             usual_ms: 200,
+            moved_at: 0,
         }
     }
 
@@ -224,11 +229,17 @@ impl Machine {
     pub fn on(&mut self, now: u64, input: Input, fx: &mut Vec<Effect>) {
         match input {
             Input::Connected(peer) if self.remotes.len() < REMOTES => {
+                if self.remotes.is_empty() {
+                    self.moved_at = now;
+                }
                 self.remotes.entry(peer).or_default();
             }
             Input::Connected(_) | Input::Tick => {}
             Input::Gone(peer) => self.gone(&peer),
             Input::Anchors(anchors) => {
+                if !anchors.is_subset(&self.anchors) {
+                    self.moved_at = now;
+                }
                 self.anchors = anchors;
                 // What nothing vouches for any longer is not fetched on.
                 if self.fetch.as_ref().is_some_and(|fetch| !self.anchors.contains(&fetch.root))
@@ -242,24 +253,17 @@ impl Machine {
                 if let Some(asked) = self.answered(now, id, fx)
                     && let Some(remote) = self.remotes.get_mut(&asked.peer)
                 {
-                    remote.offers = Some(offers);
+                    (remote.offers, remote.looked_at) = (Some(offers), Some(now));
                 }
             }
             Input::Manifest(id, manifest) => self.manifest(now, id, manifest, fx),
             Input::Group(id, checked) => self.group(now, id, checked, fx),
-            Input::NotHeld(id) => {
-                if let Some(asked) = self.settle(id) {
-                    self.again(asked.what);
-                    if let Some(remote) = self.remotes.get_mut(&asked.peer) {
-                        remote.lacks = true;
-                    }
-                }
-            }
+            Input::NotHeld(id) => self.not_held(now, id),
             Input::Busy(id, ms) => {
                 if let Some(asked) = self.settle(id) {
                     self.again(asked.what);
                     if let Some(remote) = self.remotes.get_mut(&asked.peer) {
-                        remote.not_before = now + u64::from(ms).clamp(1, LONGEST_PAUSE_MS);
+                        remote.not_before = now + u64::from(ms).clamp(PAUSE_MS, LONGEST_PAUSE_MS);
                     }
                 }
             }
@@ -297,14 +301,16 @@ impl Machine {
     }
 
     /// Whether a base may come this way: a history that needs none from before it waits.
-    pub fn is_awaited(&self) -> bool {
+    pub fn is_awaited(&self, now: u64) -> bool {
+        let patient = now.saturating_sub(self.moved_at) < PATIENCE_MS;
         match self.phase {
             Phase::Off => false,
             Phase::Looking => {
-                self.remotes.is_empty()
-                    || self.remotes.values().any(|remote| remote.offers.is_none() && remote.failures == 0)
+                let open = |remote: &Remote| remote.offers.is_none() && remote.failures == 0;
+                self.remotes.is_empty() || patient && self.remotes.values().any(open)
             }
-            Phase::Manifest | Phase::Leaves | Phase::Checking | Phase::Waiting => true,
+            Phase::Manifest | Phase::Leaves => patient,
+            Phase::Checking | Phase::Waiting => true,
         }
     }
 
@@ -353,7 +359,7 @@ impl Machine {
         self.asks.retain(|_, asked| asked.what == What::Held);
         for (peer, remote) in &mut self.remotes {
             remote.out = self.asks.values().filter(|asked| asked.peer == *peer).count();
-            (remote.faults, remote.lacks) = (0, false);
+            remote.faults = 0;
         }
     }
 
@@ -394,6 +400,18 @@ impl Machine {
         }
     }
 
+    /// A peer does not have what it was asked for, whatever it said before.
+    fn not_held(&mut self, now: u64, id: AskId) {
+        let Some(asked) = self.settle(id) else { return };
+        self.again(asked.what);
+        let Some(remote) = self.remotes.get_mut(&asked.peer) else { return };
+        match (asked.what, &self.fetch) {
+            (What::Held, _) => (remote.offers, remote.looked_at) = (Some(Vec::new()), Some(now)),
+            (_, Some(fetch)) => remote.offers.iter_mut().for_each(|held| held.retain(|offer| offer.root != fetch.root)),
+            (_, None) => {}
+        }
+    }
+
     fn failed(&mut self, now: u64, id: AskId, fx: &mut Vec<Effect>) {
         let Some(asked) = self.settle(id) else { return };
         self.again(asked.what);
@@ -427,6 +445,7 @@ impl Machine {
             return;
         }
         if self.answered(now, id, fx).is_some() {
+            self.moved_at = now;
             self.open(root, manifest, fx);
         }
     }
@@ -449,6 +468,7 @@ impl Machine {
         let (What::Group(nth), Some(fetch)) = (asked.what, &mut self.fetch) else { return };
         if let Some(done) = fetch.done.as_mut().and_then(|done| done.get_mut(nth)) {
             *done = true;
+            self.moved_at = now;
         }
         fetch.todo.retain(|todo| *todo != nth);
     }
@@ -479,9 +499,6 @@ impl Machine {
             let out = self.asks.values().any(|asked| asked.peer == peer && asked.what == What::Held);
             if !out {
                 self.ask(now, peer, What::Held, Request::Held(self.network.clone()), fx);
-            }
-            if let Some(remote) = self.remotes.get_mut(&peer) {
-                remote.looked_at = Some(now);
             }
         }
     }
@@ -579,7 +596,7 @@ impl Machine {
     }
 
     fn offers(remote: &Remote, root: &HashText) -> bool {
-        !remote.lacks && remote.offers.iter().flatten().any(|offer| offer.root == *root)
+        remote.offers.iter().flatten().any(|offer| offer.root == *root)
     }
 
     /// Whether a connected peer has this picture.

@@ -146,7 +146,7 @@ impl Running {
             }
             changed
         });
-        let awaited = self.machine.is_awaited();
+        let awaited = self.machine.is_awaited(now_ms());
         if self.awaited.replace(awaited) != Some(awaited) {
             let network = self.newcomer.held.network.clone();
             self.tell(Event::Picture(network, awaited)).await;

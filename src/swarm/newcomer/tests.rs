@@ -1,6 +1,6 @@
 //! The machine in cases: whom it asks, whom it blames, what it does not take.
 
-use super::machine::{AskId, Effect, Input, Machine, Phase, WINDOW};
+use super::machine::{AskId, Effect, Input, Machine, Phase, TICK_MS, WINDOW};
 use crate::swarm::peers::Offence;
 use honeygraph_protocols::document::leaves::{LEAF_BYTES, leaf_digest};
 use honeygraph_protocols::honeycomb::HashText;
@@ -63,6 +63,24 @@ impl Desk {
         }
     }
 
+    fn is_awaited(&self) -> bool {
+        self.machine.is_awaited(self.now)
+    }
+
+    /// Lets time go by; what is asked meanwhile is answered so.
+    fn wait(&mut self, ms: u64, answer: impl Fn(AskId, &Request) -> Input) -> usize {
+        let (until, mut answered) = (self.now + ms, 0);
+        while self.now < until {
+            self.now += TICK_MS;
+            self.on(Input::Tick);
+            for (id, (_, request)) in std::mem::take(&mut self.out) {
+                answered += 1;
+                self.on(answer(id, &request));
+            }
+        }
+        answered
+    }
+
     fn anchors(&mut self, roots: &[&Offer]) {
         self.on(Input::Anchors(roots.iter().map(|offer| offer.root.clone()).collect()));
     }
@@ -116,7 +134,7 @@ impl Desk {
 #[test]
 fn the_newest_anchored_root_is_fetched_from_all_and_finished() {
     let mut desk = Desk::fetching(3);
-    assert!(desk.out.len() <= WINDOW && desk.machine.is_awaited());
+    assert!(desk.out.len() <= WINDOW && desk.is_awaited());
     while desk.answer(|_, _| false) {}
     assert_eq!(desk.said, [Effect::Finish]);
     assert_eq!(desk.asked.values().sum::<usize>(), GROUPS, "nothing twice");
@@ -130,9 +148,9 @@ fn the_newest_anchored_root_is_fetched_from_all_and_finished() {
 fn what_nothing_vouches_for_is_offered_and_not_fetched() {
     let (mut desk, older, newer) = (Desk::new(2), manifest(1), manifest(2));
     let (older, newer) = (offer(100, &older), offer(200, &newer));
-    assert!(desk.machine.is_awaited());
+    assert!(desk.is_awaited());
     desk.look(&[newer.clone(), older.clone()]);
-    assert!(desk.out.is_empty() && desk.said.is_empty() && !desk.machine.is_awaited());
+    assert!(desk.out.is_empty() && desk.said.is_empty() && !desk.is_awaited());
     let offered = desk.machine.shown().offered;
     let shown: Vec<_> = offered.iter().map(|offered| (offered.label, offered.peers, offered.anchored)).collect();
     assert_eq!(shown, [(200, 2, false), (100, 2, false)]);
@@ -214,4 +232,48 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     // It was no root document: the next one, if there is one.
     desk.on(Input::Spoiled("no root".into()));
     assert_eq!((desk.machine.shown().root, desk.machine.shown().trouble), (None, Some("no root".into())));
+}
+
+/// Guards against: a history that begins with its base waiting for ever, for one peer that is busy, has another network, or
+/// promises and has nothing; and such a peer asked again without a pause.
+#[test]
+fn peers_that_give_nothing_keep_no_history_waiting() {
+    let manifest = manifest(2);
+    let offer = offer(100, &manifest);
+    let promises = |id, request: &Request| match request {
+        Request::Held(_) => Input::Held(id, vec![offer.clone()]),
+        _ => Input::NotHeld(id),
+    };
+    let busy_with_all_but_promises = |id, request: &Request| match request {
+        Request::Held(_) => Input::Held(id, vec![offer.clone()]),
+        _ => Input::Busy(id, 0),
+    };
+    let ways: [(&str, &dyn Fn(AskId, &Request) -> Input); 4] = [
+        ("busy", &|id, _| Input::Busy(id, 0)),
+        ("another network", &|id, _| Input::NotHeld(id)),
+        ("promises", &promises),
+        ("busy with it", &busy_with_all_but_promises),
+    ];
+    for (what, way) in ways {
+        let mut desk = Desk::new(1);
+        desk.anchors(&[&offer]);
+        assert!(desk.is_awaited(), "{what}: nobody has said anything");
+        let asked = desk.wait(120_000, way);
+        assert!(!desk.is_awaited() && desk.said.is_empty(), "{what}");
+        assert!(asked <= 250, "{what}: asked {asked} times in two minutes");
+        // A word of somebody who counts begins it anew.
+        desk.now += 1;
+        desk.anchors(&[&offer, &super::tests::offer(200, &super::tests::manifest(3))]);
+        assert_eq!(desk.is_awaited(), what.starts_with("busy"), "{what}");
+    }
+}
+
+/// Guards against: a peer that could not answer at once being asked again as late as one that has nothing.
+#[test]
+fn who_did_not_answer_is_asked_again_soon() {
+    let mut desk = Desk::new(1);
+    let asked = desk.wait(5_000, |id, _| Input::Failed(id));
+    assert!((2..=6).contains(&asked), "{asked}");
+    let asked = desk.wait(120_000, |id, _| Input::Held(id, Vec::new()));
+    assert!((2..=7).contains(&asked), "{asked}");
 }
