@@ -94,20 +94,31 @@ pub fn run(command: &BaseCommand, target: &Target, as_json: bool) -> Outcome {
 fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
     let folder = DataDir::create(&target.data_dir)?;
     let network = named(target)?;
-    let begins = beginning(&RealDisk, folder.path(), network)?;
-    if begins.first > 1 {
-        let message = format!(
-            "the journal of {network} begins with record {}: its state cannot be made again with another base. Restore a backup from before, or begin anew",
-            begins.first
-        );
-        return Err(Failure::new(Code::Refused, message));
-    }
+    may_have_a_base(&folder, network)?;
     let (bytes, expected) = fetch(order, target)?;
     let taken = base::import(&folder.base(network), &bytes, expected)?;
+    tell(network, &taken, as_json)
+}
+
+/// Refuses another base where the state cannot be made again from its beginning.
+pub(super) fn may_have_a_base(folder: &DataDir, network: &str) -> Outcome {
+    let begins = beginning(&RealDisk, folder.path(), network)?;
+    if begins.first <= 1 {
+        return Ok(());
+    }
+    let message = format!(
+        "the journal of {network} begins with record {}: its state cannot be made again with another base. Restore a backup from before, or begin anew",
+        begins.first
+    );
+    Err(Failure::new(Code::Refused, message))
+}
+
+/// Says which base was taken.
+pub(super) fn tell(network: &str, taken: &Imported, as_json: bool) -> Outcome {
     if as_json {
         return print::json(&json!({ "network": network, "base": taken }));
     }
-    let Imported { hash, label, leaves, bytes } = &taken;
+    let Imported { hash, label, leaves, bytes } = taken;
     print::line(&format!("{network}: base {hash} of checkpoint {label}, {leaves} leaves, {bytes} bytes"))?;
     print::line("the next start rebuilds the state on it, where a history has a period that this hash opened")
 }

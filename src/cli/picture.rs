@@ -4,14 +4,11 @@
 //! while one is imported (its lock is held), and every leaf is checked before the base in force is replaced.
 
 use super::exit::{Code, Failure, Outcome};
-use super::print;
+use super::{base, print};
 use crate::config::Target;
 use crate::data_dir::{self, DataDir, DataDirError};
-use crate::journal::disk::real::RealDisk;
-use crate::journal::trim::beginning;
 use crate::pictures::file::{Picture, export};
 use crate::pictures::{PictureError, part};
-use crate::projection::base::Imported;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -136,21 +133,9 @@ fn import(order: &Import, target: &Target, as_json: bool) -> Outcome {
         return Err(Failure::new(Code::Refused, format!("it is the picture of root {}", picture.root())));
     }
     let folder = DataDir::create(&target.data_dir)?;
-    let begins = beginning(&RealDisk, folder.path(), network)?;
-    if begins.first > 1 {
-        let message = format!(
-            "the journal of {network} begins with record {}: its state cannot be made again with another base. Restore a backup from before, or begin anew",
-            begins.first
-        );
-        return Err(Failure::new(Code::Refused, message));
-    }
+    base::may_have_a_base(&folder, network)?;
     let taken = part::import(&picture, &folder.fetching(network), &folder.base(network), &|_| ())?;
-    if as_json {
-        return print::json(&json!({ "network": network, "base": taken }));
-    }
-    let Imported { hash, label, leaves, bytes } = &taken;
-    print::line(&format!("{network}: base {hash} of checkpoint {label}, {leaves} leaves, {bytes} bytes"))?;
-    print::line("the next start rebuilds the state on it, where a history has a period that this hash opened")
+    base::tell(network, &taken, as_json)
 }
 
 fn list(target: &Target, as_json: bool) -> Outcome {

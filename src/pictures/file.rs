@@ -311,20 +311,7 @@ pub(super) fn name(label: u64, root: &HashText) -> String {
 pub(super) mod tests {
     use super::*;
     use honeygraph_protocols::document::cid_v0;
-
-    /// A root document of about so many bytes, that packs to about half of it.
-    pub(crate) fn document(bytes: usize) -> Vec<u8> {
-        let mut document = b"[18506,{".to_vec();
-        let mut nth: u64 = 0;
-        while document.len() < bytes {
-            let comma = if nth == 0 { "" } else { "," };
-            let hash = blake3::hash(&nth.to_le_bytes()).to_hex();
-            document.extend_from_slice(format!("{comma}\"{nth:012}\":\"{hash}\"").as_bytes());
-            nth += 1;
-        }
-        document.extend_from_slice(b"}]");
-        document
-    }
+    use honeygraph_testnet::fetching::document;
 
     /// A picture of it.
     pub(crate) fn picture(folder: &Path, document: &[u8]) -> Picture {

@@ -166,10 +166,11 @@ pub fn import(picture: &Picture, folder: &Path, into: &Path, told: Told) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::{document, picture};
+    use super::super::file::tests::picture;
     use super::*;
     use crate::projection::base::Base;
     use honeygraph_protocols::document::cid_v0;
+    use honeygraph_testnet::fetching::document;
     use std::cell::RefCell;
 
     fn base_of(folder: &Path) -> Option<String> {

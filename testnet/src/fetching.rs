@@ -11,6 +11,20 @@ use std::time::{Duration, Instant};
 /// Blocks of a period in the networks that are built in.
 const EVERY: u64 = 100;
 
+/// A root document of about so many bytes that no honeycomb wrote, of checkpoint 18505; it packs to about half of it.
+pub fn document(bytes: usize) -> Vec<u8> {
+    let mut document = b"[18506,{".to_vec();
+    let mut nth: u64 = 0;
+    while document.len() < bytes {
+        let comma = if nth == 0 { "" } else { "," };
+        let hash = blake3::hash(&nth.to_le_bytes()).to_hex();
+        document.extend_from_slice(format!("{comma}\"{nth:012}\":\"{hash}\"").as_bytes());
+        nth += 1;
+    }
+    document.extend_from_slice(b"}]");
+    document
+}
+
 /// Waits until a node has so many peers.
 pub fn wait_for_peers(api: &Api, network: &str, peers: usize) -> Result<()> {
     let met = |_: &Value| {
