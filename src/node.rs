@@ -239,7 +239,7 @@ async fn once(
             bound(&endpoints);
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = again.cancelled() => {}
+                () = wanted_again(again, &web) => {}
             }
             None
         }
@@ -255,6 +255,16 @@ async fn once(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Waits until a base waits for a node that holds nothing. Where anything of any network is held, whoever feeds and reads
+/// that is not sent away for it: the base waits for the next start.
+async fn wanted_again(again: &CancellationToken, web: &Web) {
+    again.cancelled().await;
+    if web.networks.values().any(|network| !matches!(network.state.snapshot().head(), Ok(None))) {
+        info!("the base that peers gave is taken at the next start");
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits until nobody speaks with the outside any more, and lets go of what would keep the storage open.

@@ -3,7 +3,7 @@
 
 mod desk;
 
-use desk::{EVERY, NETWORK, PERIODS, config, honeycomb, pace};
+use desk::{ASIDE, EVERY, NETWORK, PERIODS, config, honeycomb, pace};
 use honeygraph::config::Config;
 use honeygraph::pictures::file::{Picture, Writer};
 use honeygraph::pictures::part::{self, Step};
@@ -16,7 +16,9 @@ use honeygraph_protocols::swarm::wire::Message;
 use honeygraph_testnet::STILL;
 use honeygraph_testnet::api::Api;
 use honeygraph_testnet::feeding::Feeding;
+use honeygraph_testnet::fetching::document;
 use honeygraph_testnet::honeycomb::{Fault, Honeycomb, Profile};
+use honeygraph_testnet::load::socket;
 use honeygraph_testnet::local::LocalNode;
 use honeygraph_testnet::neighbour::{Manner, Neighbour, StandIn};
 use honeygraph_testnet::process::Launch;
@@ -54,15 +56,7 @@ fn pictured<T>(api: &Api, what: &str, look: impl Fn(&Value) -> Option<T>) -> T {
 
 /// A picture of a document of about so many bytes, in a node's folder.
 fn put_picture(data: &Path, bytes: usize) -> (PathBuf, Vec<u8>) {
-    let mut document = b"[18506,{".to_vec();
-    let mut nth: u64 = 0;
-    while document.len() < bytes {
-        let comma = if nth == 0 { "" } else { "," };
-        let hash = blake3::hash(&nth.to_le_bytes()).to_hex();
-        document.extend_from_slice(format!("{comma}\"{nth:012}\":\"{hash}\"").as_bytes());
-        nth += 1;
-    }
-    document.extend_from_slice(b"}]");
+    let document = document(bytes);
     let folder = data.join("pictures").join(NETWORK);
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("18505_x.picture");
@@ -233,6 +227,40 @@ fn leaves_come_from_many_peers_of_which_one_lies_and_one_is_slow() {
 }
 
 /// A real process that is killed while leaves come goes on with those that are there.
+/// Guards against: a node that is fed in one network beginning again, under its feeds, for a base of another.
+#[test]
+fn a_node_that_holds_another_network_takes_its_base_at_the_next_start() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (picture, _) = put_picture(&one.path().join("data"), 1 << 20);
+    let root = Picture::open(&picture).unwrap().root().to_string();
+    let source = LocalNode::start(in_swarm(one.path(), &[])).unwrap();
+    let node = LocalNode::start(in_swarm(other.path(), &source.endpoints().swarm)).unwrap();
+    let (mut sender, mut receiver) = socket::connect(&node.endpoints().feed, "/ws", "ASIDE").unwrap();
+    for text in [
+        r#"{"type":"put","index":0,"blockNum":101,"forkHash":"QmA","path":["a"],"data":"1"}"#,
+        r#"{"type":"write_marker","index":1,"blockNum":101,"forkHash":"QmA"}"#,
+        r#"{"type":"put","index":2,"blockNum":102,"forkHash":"QmA","path":["a"],"data":"2"}"#,
+    ] {
+        sender.send_text(text).unwrap();
+    }
+    let (api, data) = (node.api(), node.config().data_dir.clone());
+    api.wait(ASIDE, "a head", |status| (!status["head"].is_null()).then_some(())).unwrap();
+    trust(&api, &root);
+    pictured(&api, "a base that waits", |pictures| (pictures["fetched"]["phase"] == "waiting").then_some(()));
+    // It goes on with the socket that it has.
+    let (mut pong, mut answers) = (sender.again().unwrap(), 0);
+    sender.send_text("{").unwrap();
+    while answers == 0 {
+        let text = receiver.next_text(&mut pong).unwrap().expect("the socket stays");
+        answers += usize::from(text.windows(7).any(|part| part == b"\"error\""));
+    }
+    assert_eq!(base_in(&data), None);
+    let node = node.restart().unwrap();
+    assert_eq!(base_in(&data), Some(root));
+    node.stop().unwrap();
+    source.stop().unwrap();
+}
+
 #[test]
 fn a_newcomer_that_is_killed_in_the_middle_goes_on() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -52,7 +52,7 @@ pub struct Newcomer {
     pub events: mpsc::Sender<Event>,
     /// Where it lies.
     pub folders: Folders,
-    /// Told when a base waits and nothing else is here: the node may begin with it at once.
+    /// Told when a base waits.
     pub ready: CancellationToken,
     /// Where it shows itself.
     pub shown: watch::Sender<Arc<Shown>>,
@@ -100,7 +100,7 @@ impl Newcomer {
                     let ends = matches!(input, Input::Taken);
                     running.hear(input).await;
                     if ends {
-                        return running.taken();
+                        return running.newcomer.ready.cancel();
                     }
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
@@ -238,14 +238,6 @@ impl Running {
             };
             let _ = happened.send(input).await;
         });
-    }
-
-    /// Where nothing else is here yet the node begins with the base at once.
-    fn taken(&self) {
-        let head = self.newcomer.held.state.snapshot().head();
-        if matches!(head, Ok(None)) {
-            self.newcomer.ready.cancel();
-        }
     }
 }
 
