@@ -21,6 +21,7 @@ pub mod supplier;
 pub mod sync;
 pub mod task;
 pub mod votes;
+mod window;
 
 use find::Search;
 use honeygraph_bootstrap::source::Source;

@@ -4,7 +4,7 @@
 //! the node behind it answers, late or changed as its manner says; whom it meets does not hear of that node.
 
 use crate::swarm::peer;
-use honeygraph::swarm::host::{AskError, Handle, Heard, Host, Protocol, Question, Settings};
+use honeygraph::swarm::host::{AskError, Handle, Heard, Host, OPEN_PER_PEER, Protocol, Question, Settings};
 use honeygraph::swarm::sync::chance::Chance;
 use honeygraph_bootstrap::transport::{Line, Neighbourhood, SwarmError};
 use honeygraph_bootstrap::{address, meeting::Manners};
@@ -18,6 +18,7 @@ use libp2p::{Multiaddr, PeerId};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -26,6 +27,9 @@ pub struct Neighbour {
     /// Its host.
     pub handle: Handle,
     heard: Heard,
+    /// Questions that those who stand before a node may have open through it at a time. Half of what a node takes of one
+    /// peer: an answered question is open at the node until its stream is closed.
+    turns: Semaphore,
     _stop: DropGuard,
 }
 
@@ -40,7 +44,7 @@ impl Neighbour {
         host.listen().await;
         let stop = CancellationToken::new();
         tokio::spawn(host.run(stop.clone()));
-        Ok(Self { handle, heard, _stop: stop.drop_guard() })
+        Ok(Self { handle, heard, turns: Semaphore::new(OPEN_PER_PEER / 2), _stop: stop.drop_guard() })
     }
 
     /// Where it listens, its id at the end.
@@ -121,7 +125,7 @@ pub struct StandIn {
 impl StandIn {
     /// Before a node that `behind` has met. The two are peers of their own: who meets one does not hear of the other.
     pub async fn before(behind: &Arc<Neighbour>, node: PeerId, manner: Manner) -> Result<Self, SwarmError> {
-        let Neighbour { handle, mut heard, _stop } = Neighbour::new().await?;
+        let Neighbour { handle, mut heard, _stop, .. } = Neighbour::new().await?;
         let addresses = handle.seen().borrow().addresses.iter().map(Multiaddr::to_string).collect();
         let given = Arc::new(AtomicU64::new(0));
         let (behind, count) = (behind.clone(), given.clone());
@@ -131,7 +135,9 @@ impl StandIn {
                 let (behind, count, turn) = (behind.clone(), count.clone(), turn.clone());
                 tokio::spawn(async move {
                     let Question { protocol, request, reply, .. } = question;
+                    let Ok(turn_to_ask) = behind.turns.acquire().await else { return };
                     let answer = behind.handle.ask(node, protocol, request).await;
+                    drop(turn_to_ask);
                     if let Ok(bytes) = changed(answer, protocol, manner, &turn).await {
                         count.fetch_add(bytes.len() as u64, SeqCst);
                         // Who asked may have gone.

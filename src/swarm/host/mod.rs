@@ -14,6 +14,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use behaviour::OPEN_PER_PEER;
 pub use codec::Bounds;
 pub use task::Host;
 

@@ -4,6 +4,7 @@
 //! asked again only when nobody else has the picture; every question ends by what [`Machine::on`] hears of it.
 
 use crate::swarm::peers::Offence;
+use crate::swarm::window::Window;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::keys::PeerKey;
 use honeygraph_protocols::swarm::names::NetworkName;
@@ -202,6 +203,7 @@ pub struct Machine {
     spoiled: Vec<HashText>,
     trouble: Option<String>,
     usual_ms: u64,
+    window: Window,
     /// The last step towards a base: somebody to ask, something that vouches, a manifest, a group.
     moved_at: u64,
 }
@@ -221,6 +223,7 @@ impl Machine {
             spoiled: Vec::new(),
             trouble: None,
             usual_ms: 200,
+            window: Window::new(WINDOW),
             moved_at: 0,
         }
     }
@@ -381,6 +384,7 @@ impl Machine {
                 let took = now.saturating_sub(asked.at);
                 remote.usual_ms = if remote.usual_ms == 0 { took } else { (remote.usual_ms * 3 + took) / 4 };
                 self.usual_ms = (self.usual_ms * 7 + took) / 8;
+                self.window.came();
             }
         }
         fx.push(Effect::Outcome(asked.peer, true));
@@ -414,6 +418,9 @@ impl Machine {
 
     fn failed(&mut self, now: u64, id: AskId, fx: &mut Vec<Effect>) {
         let Some(asked) = self.settle(id) else { return };
+        if let What::Group(_) = asked.what {
+            self.window.late(now, asked.at);
+        }
         self.again(asked.what);
         if let Some(remote) = self.remotes.get_mut(&asked.peer) {
             remote.failures = remote.failures.saturating_add(1);
@@ -541,7 +548,7 @@ impl Machine {
             self.asks.retain(|_, asked| asked.what == What::Held);
             return fx.push(Effect::Finish);
         }
-        while self.asks.len() < WINDOW
+        while self.asks.len() < self.window.size()
             && let Some(nth) = self.fetch.as_mut().and_then(|fetch| fetch.todo.pop())
         {
             let Some(peer) = self.pick(now, &root, &BTreeSet::new()) else {
@@ -556,6 +563,8 @@ impl Machine {
     /// Asks a second peer for what takes long.
     fn overtake(&mut self, now: u64, root: &HashText, fx: &mut Vec<Effect>) {
         let after = (self.usual_ms * OVERTAKEN).clamp(OVERTAKEN_MS.0, OVERTAKEN_MS.1);
+        // Where the line is what is slow, asking twice makes it slower.
+        let most = if self.window.size() == WINDOW { 2 * WINDOW } else { self.window.size() };
         let mut groups: BTreeMap<usize, (u64, BTreeSet<PeerKey>)> = BTreeMap::new();
         for asked in self.asks.values() {
             if let What::Group(nth) = asked.what {
@@ -565,7 +574,7 @@ impl Machine {
             }
         }
         for (nth, (at, peers)) in groups {
-            if now.saturating_sub(at) < after || self.asks.len() >= 2 * WINDOW {
+            if now.saturating_sub(at) < after || self.asks.len() >= most {
                 continue;
             }
             if let Some(peer) = self.pick(now, root, &peers) {

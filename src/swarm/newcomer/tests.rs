@@ -277,3 +277,32 @@ fn who_did_not_answer_is_asked_again_soon() {
     let asked = desk.wait(120_000, |id, _| Input::Held(id, Vec::new()));
     assert!((2..=7).contains(&asked), "{asked}");
 }
+
+/// A line that carries twelve groups in the time that one question has, and not the sixteen of a whole window.
+#[test]
+fn a_line_too_narrow_for_the_window_carries_the_picture() {
+    const STEP_MS: u64 = 50;
+    const LONGEST_MS: u64 = 10_000;
+    const EACH_MS: f64 = 800.0;
+    let mut desk = Desk::fetching(20);
+    let ends = desk.now + 3 * (GROUPS as f64 * EACH_MS) as u64;
+    let mut on_the_line: BTreeMap<AskId, (u64, f64)> = BTreeMap::new();
+    while !desk.said.contains(&Effect::Finish) {
+        assert!(desk.now < ends, "{:?}", desk.machine.shown());
+        for (id, (_, request)) in std::mem::take(&mut desk.out) {
+            match request {
+                Request::Leaves(_) => drop(on_the_line.insert(id, (desk.now, 0.0))),
+                _ => desk.on(Input::Busy(id, 1)),
+            }
+        }
+        let share = STEP_MS as f64 / EACH_MS / on_the_line.len().max(1) as f64;
+        on_the_line.values_mut().for_each(|(_, came)| *came += share);
+        let now = desk.now;
+        let over: Vec<_> = on_the_line.extract_if(.., |_, (at, came)| *came >= 1.0 || now - *at >= LONGEST_MS).collect();
+        for (id, (_, came)) in over {
+            desk.on(if came >= 1.0 { Input::Group(id, Ok(())) } else { Input::Failed(id) });
+        }
+        desk.now += STEP_MS;
+        desk.on(Input::Tick);
+    }
+}

@@ -54,6 +54,13 @@ pub(super) enum What {
     Newest(HashText, u32),
 }
 
+impl What {
+    /// Whether it is of a closed period's body, so that it counts in the window.
+    pub(super) fn is_body(&self) -> bool {
+        matches!(self, Self::Whole(_) | Self::Lines(..) | Self::Part(..))
+    }
+}
+
 /// A request that is out.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -111,6 +118,9 @@ impl Planner {
         let took = now.saturating_sub(asked.at);
         let overtaken = took > self.overtaken_after();
         self.usual_ms = (self.usual_ms * 7 + took) / 8;
+        if asked.what.is_body() {
+            self.window.came();
+        }
         if let Some(remote) = self.remotes.get_mut(&asked.peer) {
             remote.failures = 0;
             remote.slow = if overtaken { (remote.slow + 1).min(SLOWEST) } else { remote.slow.saturating_sub(1) };
@@ -132,6 +142,11 @@ impl Planner {
         if let Some(remote) = self.remotes.get_mut(&peer) {
             remote.not_before = remote.not_before.max(now + u64::from(ms).clamp(1, BUSY_MS));
         }
+    }
+
+    /// Whether one more request for a body may go out.
+    pub(super) fn has_room(&self) -> bool {
+        self.asks.values().filter(|asked| asked.what.is_body()).count() < self.window.size()
     }
 
     /// How long a request may take before a second peer gets it, too.

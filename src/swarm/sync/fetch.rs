@@ -1,7 +1,8 @@
 //! Bodies: what is asked of whom, and what becomes of the answers.
 //!
-//! *Always holds:* the window's periods are asked for oldest first; a range is asked of one peer, and of a second only
-//! when the first takes too long; a long period is fetched in parts that can each be checked by itself.
+//! *Always holds:* the window's periods are asked for oldest first, behind the newest when that is to be proven; a range is
+//! asked of one peer, and of a second only when the first takes too long; no more is out than the window has room for; a long
+//! period is fetched in parts that can each be checked by itself.
 
 use super::asks::{Remote, What};
 use super::check;
@@ -35,10 +36,15 @@ impl Planner {
         }
         let peers = self.peers();
         let to_prove = leg.top != Top::Passed;
-        let newest = leg.slots.len() - 1;
-        let oldest_first = leg.slots.iter_mut().rev().enumerate();
-        for (nth, slot) in oldest_first.filter(|(nth, _)| *nth < WINDOW || (to_prove && *nth == newest)) {
-            if !slot.wants(now, to_prove && nth == newest) {
+        // Nothing is supplied before the newest is proven.
+        let newest = to_prove.then_some(0);
+        let oldest = leg.slots.len().saturating_sub(WINDOW).max(newest.map_or(0, |_| 1))..leg.slots.len();
+        for nth in newest.into_iter().chain(oldest.rev()) {
+            if !self.has_room() {
+                break;
+            }
+            let slot = &mut leg.slots[nth];
+            if !slot.wants(now, newest == Some(nth)) {
                 continue;
             }
             let label = slot.header.label.map(|label| label.get());
@@ -64,6 +70,9 @@ impl Planner {
         let after = self.overtaken_after();
         let out = |slot: &&mut Slot| !slot.out.is_empty();
         for slot in leg.slots.iter_mut().filter(out) {
+            if !self.has_room() {
+                break;
+            }
             let [only] = slot.out[..] else { continue };
             let Some(asked) = self.asks.get(&only).filter(|asked| now.saturating_sub(asked.at) >= after).cloned()
             else {

@@ -9,6 +9,7 @@ use super::past::Past;
 use super::progress::{Limit, Meter, Offered, Phase, Progress};
 use super::since::Since;
 use crate::swarm::peers::{Offence, PeerBook};
+use crate::swarm::window::Window;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::blocks::{Answer, PeriodId};
 use honeygraph_protocols::swarm::keys::PeerKey;
@@ -16,7 +17,7 @@ use honeygraph_protocols::swarm::names::NetworkName;
 use honeygraph_protocols::swarm::status::Checkpoint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Periods that are fetched at a time: as many answers may wait here for those before them.
+/// Periods that are fetched at a time: as many answers may wait here for those before them, and as many requests are out.
 pub const WINDOW: usize = 32;
 /// Supplies that the core has not taken yet: about 8 MiB.
 pub const SUPPLIES: usize = 8;
@@ -68,6 +69,7 @@ pub struct Planner {
     pub(super) next_ask: AskId,
     /// How long answers take, ms.
     pub(super) usual_ms: u64,
+    pub(super) window: Window,
     /// Supplies that the core has not answered.
     pub(super) supplies: BTreeMap<u64, Supplied>,
     pub(super) next_ticket: u64,
@@ -93,6 +95,7 @@ impl Planner {
             asks: BTreeMap::new(),
             next_ask: 0,
             usual_ms: 200,
+            window: Window::new(WINDOW),
             supplies: BTreeMap::new(),
             next_ticket: 0,
             claims: VecDeque::new(),
@@ -245,6 +248,9 @@ impl Planner {
         };
         if let Some(offence) = offence {
             fx.push(Effect::Penalty { peer, offence, what: format!("{:?}", asked.what) });
+        }
+        if failure == Failure::Timeout && asked.what.is_body() {
+            self.window.late(now, asked.at);
         }
         self.silent(now, peer, fx);
         self.retry(now, id, &asked, offence.is_some());

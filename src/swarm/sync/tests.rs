@@ -1,6 +1,7 @@
 //! The planner by script: who is asked what, what is answered, what follows.
 
 mod limits;
+mod narrow;
 mod open;
 mod past;
 mod since;
