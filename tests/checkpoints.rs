@@ -13,8 +13,9 @@ use honeygraph_testnet::feeding::Feeding;
 use honeygraph_testnet::honeycomb::Profile;
 use honeygraph_testnet::local::LocalNode;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn settings(folder: &Path, which: Which, dataset: Option<String>) -> Config {
@@ -171,6 +172,65 @@ fn snapshots_on_btrfs() {
 fn snapshots_on_zfs() {
     let Some(ground) = ZfsPool::new() else { return };
     works("zfs", settings(ground.outside(), Which::Auto, Some(ground.parent())));
+}
+
+/// `zfs send | zfs recv`, with `since` only what has changed since that snapshot.
+fn send(since: Option<&str>, snapshot: &str, to: &str) {
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let zfs = |words: &[&str]| {
+        let mut command = Command::new("zfs");
+        command.args(words).env("PATH", &path);
+        command
+    };
+    let words: &[&str] = &since.map_or(vec!["send", "-p", snapshot], |since| vec!["send", "-p", "-i", since, snapshot]);
+    let mut sent = zfs(words).stdout(Stdio::piped()).spawn().unwrap();
+    let received = zfs(&["recv", "-F", to]).stdin(sent.stdout.take().unwrap()).output().unwrap();
+    assert!(received.status.success() && sent.wait().unwrap().success(), "{received:?}");
+}
+
+/// A network goes to another host: its dataset by `zfs send` and `send -i`, its journal by export and import. Its snapshots
+/// are known there, and its state is not made again.
+#[test]
+fn a_network_moves_by_zfs_send() {
+    let Some(ground) = ZfsPool::new() else { return };
+    let pool = ground.parent();
+    let (here, there) = (format!("{pool}/here"), format!("{pool}/there"));
+    let node = LocalNode::start(settings(ground.outside(), Which::Zfs, Some(here.clone()))).unwrap();
+    fed(&node, 35, 2500);
+    let (sent, leaves) = (names(&list(&node)), node.api().leaves(NETWORK, "").unwrap());
+    let (first, last) = (sent.first().unwrap(), sent.last().unwrap());
+    assert!(sent.len() > 1 && leaves.len() > 20);
+    grounds::run("zfs", &["create", "-p", &there]).unwrap();
+    send(None, &format!("{here}/desk@{first}"), &format!("{there}/desk"));
+    send(Some(&format!("@{first}")), &format!("{here}/desk@{last}"), &format!("{there}/desk"));
+
+    let other = tempfile::tempdir().unwrap();
+    let config = settings(other.path(), Which::Zfs, Some(there));
+    let journal = |data: &Path, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_honeygraph"));
+        let done = command.arg("--data-dir").arg(data).arg("journal").args(words).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    let file = other.path().join("exported");
+    let file = file.to_str().unwrap();
+    journal(&node.config().data_dir, &["export", file, "--network", NETWORK]);
+    node.stop().unwrap();
+    journal(&config.data_dir, &["import", file]);
+
+    let node = LocalNode::start(config).unwrap();
+    let store = std::fs::canonicalize(node.config().data_dir.join("state").join(NETWORK)).unwrap();
+    let made = std::fs::metadata(&store).unwrap().ino();
+    assert_eq!(node.api().leaves(NETWORK, "").unwrap(), leaves);
+    let known = list(&node);
+    assert!(names(&known).contains(first) && names(&known).contains(last), "{known}");
+    assert_eq!(known["backend"], "zfs");
+    // One that is made again lies beside it until the next start.
+    let node = node.restart().unwrap();
+    assert_eq!(std::fs::metadata(&store).unwrap().ino(), made);
+    assert_eq!(node.api().leaves(NETWORK, "").unwrap(), leaves);
+    order(&node, &["restore", first]);
+    assert_eq!(node.api().leaves(NETWORK, "").unwrap(), leaves, "of a snapshot that came with it");
+    node.stop().unwrap();
 }
 
 /// More checkpoints than there may be snapshots: the newest and what is held stay.

@@ -166,12 +166,18 @@ fn is_right(fed: &Fed, act: &Act, data: &Path, step: u64) {
     api.settled(NETWORK).unwrap();
     let leaves = api.leaves(NETWORK, "").unwrap();
     assert!(leaves == fed.leaves || act.or.is_some_and(|or| leaves == *or), "step {step}: {} leaves", leaves.len());
-    // Of what is listed each can be used, and nothing lies beside what is listed.
-    node.process.wait_for("a snapshot", |_| newest(&api)).unwrap();
+    // The newest that is listed can be used, and nothing lies beside what is listed.
+    let block = node.process.wait_for("a snapshot", |_| newest(&api)).unwrap();
+    let (code, told) = api.send(&format!("/api/checkpoints/restore/{block}"), &json!({ "network": NETWORK })).unwrap();
+    assert_eq!(code, 200, "step {step}: {told}");
+    api.settled(NETWORK).unwrap();
+    assert!(api.leaves(NETWORK, "").unwrap() == leaves, "step {step}: of the snapshot");
     let listed = api.json(&format!("/api/checkpoints/list?network={NETWORK}")).unwrap();
     let listed = listed["checkpoints"].as_array().unwrap().iter().flat_map(files);
     let listed: BTreeSet<String> = listed.collect();
     assert_eq!(names(&data.join("snapshots").join(NETWORK)), listed, "step {step}");
+    assert!(node.process.stop().unwrap().success(), "step {step}");
+    let mut node = launch.start().unwrap();
     assert!(node.process.stop().unwrap().success(), "step {step}");
     let stores = names(&data.join("state"));
     let ours = stores.iter().filter(|name| name.starts_with(NETWORK) && !name.ends_with(".damaged"));

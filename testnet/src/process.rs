@@ -6,6 +6,7 @@
 use crate::STILL;
 use serde::Deserialize;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -119,7 +120,7 @@ impl Launch {
         let endpoints = self.data_dir.join("endpoints.json");
         // A killed node leaves its file behind; what is read must be of the one that starts now.
         match std::fs::remove_file(&endpoints) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
                 return Err(ProcessError::System { what: "removing an old endpoints.json", cause });
             }
             _ => {}
@@ -148,13 +149,14 @@ impl Launch {
         Ok(Process { child, log, endpoints })
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it listens, or until its disk answers nothing any more.
     pub fn start(&self) -> Result<Node, ProcessError> {
         let mut process = self.spawn()?;
-        let endpoints = process.wait_for("endpoints.json", |process| {
-            let text = std::fs::read(&process.endpoints).ok()?;
-            serde_json::from_slice(&text).ok()
-        })?;
+        let endpoints = process.wait_for("endpoints.json", |process| match std::fs::read(&process.endpoints) {
+            Ok(text) => serde_json::from_slice(&text).ok().map(Ok),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => None,
+            Err(cause) => Some(Err(ProcessError::System { what: "reading endpoints.json", cause })),
+        })??;
         Ok(Node { process, endpoints })
     }
 

@@ -298,7 +298,8 @@ fn a_line_too_narrow_for_the_window_carries_the_picture() {
         let share = STEP_MS as f64 / EACH_MS / on_the_line.len().max(1) as f64;
         on_the_line.values_mut().for_each(|(_, came)| *came += share);
         let now = desk.now;
-        let over: Vec<_> = on_the_line.extract_if(.., |_, (at, came)| *came >= 1.0 || now - *at >= LONGEST_MS).collect();
+        let over: Vec<_> =
+            on_the_line.extract_if(.., |_, (at, came)| *came >= 1.0 || now - *at >= LONGEST_MS).collect();
         for (id, (_, came)) in over {
             desk.on(if came >= 1.0 { Input::Group(id, Ok(())) } else { Input::Failed(id) });
         }
