@@ -6,10 +6,13 @@ use honeygraph_bootstrap::boot::Boot;
 use honeygraph_bootstrap::transport::Neighbourhood;
 use libp2p::identity::Keypair;
 use libp2p::pnet::PreSharedKey;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
 use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod limits;
+mod versions;
 
 const TOPIC: &str = "/test/heads/1";
 /// Far beyond what anything here takes: what does not come at all ends the test.
@@ -71,6 +74,17 @@ impl Running {
         let _ = reply.send(question.request.clone());
         question
     }
+}
+
+/// A peer that is no host: TCP and one behaviour.
+fn plain<B: NetworkBehaviour>(behaviour: B) -> Swarm<B> {
+    SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .unwrap()
+        .with_behaviour(|_| behaviour)
+        .unwrap()
+        .build()
 }
 
 async fn two(a: Running, b: Running) -> (Running, Running) {

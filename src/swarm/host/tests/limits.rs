@@ -3,10 +3,10 @@
 use super::super::behaviour::OPEN_PER_PEER;
 use super::super::codec::Frames;
 use super::*;
+use libp2p::StreamProtocol;
 use libp2p::futures::StreamExt;
 use libp2p::request_response::{Behaviour, Config, Event, ProtocolSupport};
 use libp2p::swarm::SwarmEvent;
-use libp2p::{StreamProtocol, SwarmBuilder, noise, tcp, yamux};
 use tokio::task::JoinSet;
 
 /// Asks so many questions at once: what became of them comes in the order in which they end.
@@ -50,14 +50,7 @@ async fn a_peer_has_few_questions_open() {
     let mut b = super::tcp().await;
     let names = [(StreamProtocol::new(Protocol::Blocks.name()), ProtocolSupport::Full)];
     let config = Config::default().with_max_concurrent_streams(10 * OPEN_PER_PEER);
-    let rude = Behaviour::with_codec(Frames(Protocol::Blocks.bounds()), names, config);
-    let mut rude = SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
-        .unwrap()
-        .with_behaviour(|_| rude)
-        .unwrap()
-        .build();
+    let mut rude = plain(Behaviour::with_codec(Frames(Protocol::Blocks.bounds()), names, config));
     for address in b.addresses() {
         rude.add_peer_address(b.handle.us(), address);
     }
