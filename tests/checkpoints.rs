@@ -221,9 +221,12 @@ fn a_network_moves_by_zfs_send() {
     let store = std::fs::canonicalize(node.config().data_dir.join("state").join(NETWORK)).unwrap();
     let made = std::fs::metadata(&store).unwrap().ino();
     assert_eq!(node.api().leaves(NETWORK, "").unwrap(), leaves);
-    let known = list(&node);
-    assert!(names(&known).contains(first) && names(&known).contains(last), "{known}");
-    assert_eq!(known["backend"], "zfs");
+    let known = node.api().wait(NETWORK, "the list", |_| {
+        let listed = list(&node);
+        (listed["backend"] == "zfs").then_some(listed)
+    });
+    let known = names(&known.unwrap());
+    assert!(known.contains(first) && known.contains(last), "{known:?}");
     // One that is made again lies beside it until the next start.
     let node = node.restart().unwrap();
     assert_eq!(std::fs::metadata(&store).unwrap().ino(), made);

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod boot;
 pub mod cache;
+pub mod client;
 pub mod crowd;
 pub mod identity;
 pub mod meeting;

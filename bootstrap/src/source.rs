@@ -5,6 +5,7 @@
 //! stranger says may not.
 
 use crate::address::{self, Reach};
+use crate::client::client;
 use crate::transport::Neighbourhood;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
@@ -81,11 +82,9 @@ impl Finder {
     /// Asks as this agent; opens the neighbourhood when the operator's own sources lie in it.
     pub fn new(agent: &str, neighbourhood: Neighbourhood) -> Result<Self, reqwest::Error> {
         // No redirects: a stranger could name an address of ours.
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(agent)
-            .build()?;
+        let client = client(|| {
+            reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).user_agent(agent)
+        })?;
         Ok(Self { client, neighbourhood })
     }
 

@@ -10,6 +10,7 @@ use super::account_keys::KeyFile;
 use super::book::Book;
 use super::dialogue::Proof;
 use super::watched::Watched;
+use honeygraph_bootstrap::client::client;
 use honeygraph_protocols::auth::{Account, Authority};
 use honeygraph_protocols::json::{self, Json};
 use honeygraph_protocols::swarm::keys::HiveSignature;
@@ -48,12 +49,13 @@ impl Default for Accounts {
 impl Accounts {
     /// Keys of a file, and endpoints that are asked for the others, in this order.
     pub fn new(file: Watched<KeyFile>, endpoints: Vec<String>) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let client = client(|| {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .timeout(ANSWER)
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")))
+        })?;
         let (book, questions) = (Mutex::default(), Semaphore::new(QUESTIONS));
         Ok(Self { file, endpoints, client, book, questions, since: Instant::now() })
     }

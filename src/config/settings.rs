@@ -8,11 +8,9 @@ use crate::snapshots::name::{check_dataset, check_prefix};
 use honeygraph_bootstrap::address;
 use honeygraph_bootstrap::source::Source;
 use honeygraph_protocols::swarm::names::AccountName;
+use honeygraph_protocols::swarm::votes::ELECTORATE;
 use libp2p::PeerId;
 use std::net::SocketAddr;
-
-/// Most accounts of an electorate.
-const ELECTORATE: usize = 1_024;
 
 /// How a value reads and what it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! only when its own CID is the one that was asked for; the next gateway is asked whatever the one before did.
 
 use crate::access::outbound::guarded;
+use honeygraph_bootstrap::client::client;
 use honeygraph_protocols::document::CidV0;
 use std::time::Duration;
 
@@ -58,11 +59,14 @@ impl Gateways {
 
     /// The same; each may send nothing for so long.
     pub fn with_patience(urls: &[String], stall: Duration) -> Result<Self, GatewayError> {
-        let builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(stall)
-            .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")));
-        let client = guarded(builder, urls.iter().map(String::as_str), REDIRECTS).build();
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .read_timeout(stall)
+                .user_agent(concat!("honeygraph/", env!("CARGO_PKG_VERSION")));
+            guarded(builder, urls.iter().map(String::as_str), REDIRECTS)
+        };
+        let client = client(builder);
         Ok(Self { client: client.map_err(GatewayError::Client)?, urls: urls.to_vec(), stall })
     }
 

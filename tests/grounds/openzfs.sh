@@ -17,6 +17,8 @@ tools() {
     command -v debootstrap >/dev/null || wanted+=(debootstrap)
     command -v qemu-system-x86_64 >/dev/null || wanted+=(qemu-system-x86)
     command -v cpio >/dev/null || wanted+=(cpio)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
+    command -v depmod >/dev/null || wanted+=(kmod)
     [ ${#wanted[@]} -eq 0 ] || { apt-get update -q && apt-get install -qy --no-install-recommends "${wanted[@]}"; }
 }
 
@@ -60,6 +62,8 @@ pack() {
     for program in "${programs[@]}"; do strip -o "$initrd/tests/$(basename "${program%-*}")" "$program"; done
     # The tests know the program by its place.
     mkdir -p "$initrd$(realpath "$target")/debug" && strip -o "$initrd$(realpath "$target")/debug/honeygraph" "$target/debug/honeygraph"
+    # A node asks gateways by TLS, and starts with nobody to believe in nowhere.
+    mkdir -p "$initrd/etc/ssl/certs" && cp /etc/ssl/certs/ca-certificates.crt "$initrd/etc/ssl/certs/"
     mkdir -p "$initrd/lib/modules/$kernel"
     (cd "$root/lib/modules/$kernel" && cp --parents -r updates modules.* "$initrd/lib/modules/$kernel/")
     depmod -b "$initrd" "$kernel"

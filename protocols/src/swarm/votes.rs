@@ -14,6 +14,9 @@ use super::wire::Message;
 use crate::honeycomb::HashText;
 use serde::{Deserialize, Serialize};
 
+/// Accounts of an electorate, at most; the runners of a network are some dozens.
+pub const ELECTORATE: usize = 1_024;
+
 /// Topic of a network's votes.
 pub fn topic(network: &NetworkName) -> String {
     format!("/honeygraph/{network}/votes/1")

@@ -8,13 +8,14 @@ use honeygraph_protocols::swarm::binding::Binding;
 use honeygraph_protocols::swarm::keys::{HiveKey, PeerKey};
 use honeygraph_protocols::swarm::names::{AccountName, Label, NetworkName};
 use honeygraph_protocols::swarm::status::Checkpoint;
-use honeygraph_protocols::swarm::votes::{Evidence, Said, Vote};
+use honeygraph_protocols::swarm::votes::{ELECTORATE, Evidence, Said, Vote};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Labels remembered: two days of checkpoints.
+/// Labels remembered at which most of the electorate voted, or that the own feed has: two days of checkpoints.
 pub const LABELS: usize = 576;
-/// Accounts of an electorate; the runners of a network are some dozens.
-pub const ELECTORATE: usize = 1_024;
+/// Other labels at which one account has votes; its oldest makes room. So what one of the electorate says of times to come
+/// pushes out nothing that others said.
+pub const AHEAD: usize = 64;
 /// Peers that one account may bind; the oldest binding makes room.
 pub const PEERS_OF_ACCOUNT: usize = 4;
 /// Newest labels whose votes are said again, to those who came later: one that is agreed on leads back to all before it.
@@ -95,6 +96,10 @@ pub struct VoteBook {
     /// By account and peer; checked against the account's keys when it is counted.
     bindings: BTreeMap<AccountName, BTreeMap<PeerKey, (Binding, HiveKey)>>,
     votes: BTreeMap<Label, BTreeMap<(AccountName, PeerKey), Vote>>,
+    /// Labels that are remembered for what most say there.
+    settled: BTreeSet<Label>,
+    /// The others, by account.
+    ahead: BTreeMap<AccountName, BTreeSet<Label>>,
     silenced: BTreeMap<AccountName, u64>,
     /// Peers that were seen to vote twice at a label: what more they say there is nothing new.
     twofaced: BTreeMap<Label, BTreeSet<PeerKey>>,
@@ -113,6 +118,8 @@ impl VoteBook {
             keys: BTreeMap::new(),
             bindings: BTreeMap::new(),
             votes: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            ahead: BTreeMap::new(),
             silenced: BTreeMap::new(),
             twofaced: BTreeMap::new(),
             own: BTreeMap::new(),
@@ -128,6 +135,11 @@ impl VoteBook {
                 self.electorate = accounts.into_iter().take(ELECTORATE).collect();
                 self.keys.retain(|account, _| self.electorate.contains(account));
                 self.bindings.retain(|account, _| self.electorate.contains(account));
+                self.ahead.retain(|account, _| self.electorate.contains(account));
+                let electorate = &self.electorate;
+                self.votes.values_mut().for_each(|votes| votes.retain(|(account, _), _| electorate.contains(account)));
+                self.votes.retain(|_, votes| !votes.is_empty());
+                self.settled.retain(|label| self.votes.contains_key(label));
                 self.count_all(now, fx);
             }
             Input::Keys(account, keys) => {
@@ -194,8 +206,7 @@ impl VoteBook {
         if vote.network != self.network || !self.is_bound(&vote.account, &vote.peer) {
             return Reception::Ignore;
         }
-        let oldest = self.votes.first_key_value().map(|(label, _)| *label);
-        if self.votes.len() >= LABELS && oldest.is_some_and(|oldest| vote.label < oldest) {
+        if self.settled.len() >= LABELS && self.settled.first().is_some_and(|oldest| vote.label < *oldest) {
             return Reception::Ignore;
         }
         if self.is_twofaced(vote.label, &vote.peer) {
@@ -204,7 +215,7 @@ impl VoteBook {
         let key = (vote.account.clone(), vote.peer);
         let held = self.votes.get(&vote.label).and_then(|votes| votes.get(&key)).cloned();
         if held.as_ref().is_some_and(|held| held.close_hash == vote.close_hash) {
-            let newest = self.votes.keys().rev().take(AGAIN).any(|label| *label == vote.label);
+            let newest = self.newest(AGAIN).any(|label| label == vote.label);
             return if newest && held.as_ref() == Some(&vote) { Reception::Known } else { Reception::Ignore };
         }
         if !vote.is_signed() {
@@ -217,12 +228,49 @@ impl VoteBook {
                 fx.push(Effect::Evidence(Box::new(evidence)));
             }
             None => {
+                if !self.settled.contains(&label) && !self.step_ahead(&vote.account, label) {
+                    return Reception::Ignore;
+                }
                 self.votes.entry(label).or_default().insert(key, vote);
-                trim(&mut self.votes);
             }
         }
         self.count(now, label, fx);
         Reception::Accept
+    }
+
+    /// Notes that an account votes at a label at which most do not. False: it has as many newer ones as it may.
+    fn step_ahead(&mut self, account: &AccountName, label: Label) -> bool {
+        let ahead = self.ahead.entry(account.clone()).or_default();
+        ahead.insert(label);
+        if ahead.len() <= AHEAD {
+            return true;
+        }
+        let Some(oldest) = ahead.pop_first().filter(|oldest| *oldest != label) else { return false };
+        if let Some(votes) = self.votes.get_mut(&oldest) {
+            votes.retain(|(of, _), _| of != account);
+            if votes.is_empty() {
+                self.votes.remove(&oldest);
+            }
+        }
+        true
+    }
+
+    /// Most vote at this label, or the own feed has it: it is remembered until newer ones make it old.
+    fn settle(&mut self, label: Label) {
+        let Some(votes) = self.votes.get(&label) else { return };
+        if !self.settled.insert(label) {
+            return;
+        }
+        for (account, _) in votes.keys() {
+            if let Some(ahead) = self.ahead.get_mut(account) {
+                ahead.remove(&label);
+            }
+        }
+        if self.settled.len() > LABELS
+            && let Some(oldest) = self.settled.pop_first()
+        {
+            self.votes.remove(&oldest);
+        }
     }
 
     fn evidence(&mut self, now: u64, evidence: &Evidence, fx: &mut Vec<Effect>) -> Reception {
@@ -280,6 +328,12 @@ impl VoteBook {
         self.votes.keys().rev().copied()
     }
 
+    /// So many of the newest labels at which most voted, and so many of the others.
+    pub fn newest(&self, most: usize) -> impl Iterator<Item = Label> {
+        let others = self.votes.keys().rev().filter(|label| !self.settled.contains(label));
+        self.settled.iter().rev().take(most).chain(others.take(most)).copied()
+    }
+
     fn said_at(&self, now: u64, label: Label) -> BTreeMap<&AccountName, BTreeSet<&HashText>> {
         let mut said: BTreeMap<&AccountName, BTreeSet<&HashText>> = BTreeMap::new();
         for ((account, peer), vote) in self.votes.get(&label).into_iter().flatten() {
@@ -303,6 +357,9 @@ impl VoteBook {
         };
         fx.extend(torn.into_iter().map(|account| Effect::Disagrees(account, label)));
         let tally = self.tally(now, label);
+        if tally.values().sum::<usize>() * 2 > self.electorate.len() || self.own.contains_key(&label) {
+            self.settle(label);
+        }
         let Some((hash, accounts)) = tally.iter().max_by_key(|(_, accounts)| **accounts) else { return };
         let others: usize = tally.values().sum::<usize>() - accounts;
         let enough = *accounts >= self.quorum.required && accounts * 2 > self.electorate.len();

@@ -2,7 +2,6 @@
 //!
 //! *Always holds:* bounded, whatever the state or the file holds; a key that is none is left out, and so is a name.
 
-use super::book::ELECTORATE;
 use crate::access::account_keys;
 use crate::projection::state::StateError;
 use crate::projection::state::View;
@@ -11,6 +10,7 @@ use honeygraph_protocols::json::{self, Json};
 use honeygraph_protocols::path::{self, Segment};
 use honeygraph_protocols::swarm::keys::HiveKey;
 use honeygraph_protocols::swarm::names::AccountName;
+use honeygraph_protocols::swarm::votes::ELECTORATE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

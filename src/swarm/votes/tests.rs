@@ -1,7 +1,7 @@
 //! Votes by script.
 
 use super::agreement::agreement;
-use super::book::{Effect, Input, LABELS, PEERS_OF_ACCOUNT, Quorum, Reception, SILENCED_MS, VoteBook};
+use super::book::{AHEAD, Effect, Input, LABELS, PEERS_OF_ACCOUNT, Quorum, Reception, SILENCED_MS, VoteBook};
 use super::own::OwnVotes;
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::keys::HiveKey;
@@ -265,7 +265,32 @@ fn what_is_held_is_bounded() {
         rig.votes(b, &b.voter(0), nth * 100 + 1, "QmA");
     }
     assert_eq!(rig.tally(101), [], "the oldest are forgotten");
-    assert_eq!(rig.votes(c, &c.voter(0), 101, "QmA"), Reception::Ignore);
+    assert_eq!(rig.book.labels().count(), AHEAD, "of what nobody else said");
+    assert_eq!(rig.votes(b, &b.voter(0), 101, "QmA"), Reception::Ignore);
+    let first = (LABELS as u64 + 11) * 100 + 1;
+    for nth in 0..=LABELS as u64 + 10 {
+        rig.votes(b, &b.voter(0), first + nth * 100, "QmA");
+        rig.votes(c, &c.voter(0), first + nth * 100, "QmA");
+    }
+    assert_eq!((rig.tally(first), rig.book.labels().count()), (vec![], LABELS + AHEAD - 1));
+    assert_eq!(rig.votes(c, &c.voter(0), first, "QmA"), Reception::Ignore);
+}
+
+/// Failed once: what one account said of times to come was newer than all that others said, and pushed it out.
+#[test]
+fn one_account_cannot_push_out_what_the_others_say() {
+    let [a, b, c, _] = &accounts();
+    let mut rig = Rig::new(&[a, b, c]);
+    rig.votes(a, &a.voter(0), 101, "QmA");
+    for nth in 1..=2 * LABELS as u64 {
+        rig.votes(c, &c.voter(0), 1_000_001 + nth * 100, "QmC");
+    }
+    assert_eq!(rig.tally(101), [("QmA".to_owned(), 1)]);
+    assert_eq!(rig.votes(b, &b.voter(0), 101, "QmA"), Reception::Accept);
+    rig.expect_confirmed("QmA");
+    assert!(rig.book.newest(1).any(|of| of == label(101)), "and it is weighed");
+    assert_eq!(rig.votes(b, &b.voter(0), 101, "QmA"), Reception::Known, "and said again for those who come later");
+    assert_eq!(rig.book.labels().count(), AHEAD + 1);
 }
 
 /// Guards against: a vote that is sent before it is stored.

@@ -228,7 +228,7 @@ impl Voting {
     }
 
     fn weigh(&mut self, now: u64, fx: &mut Vec<Effect>) {
-        let labels: Vec<Label> = self.book.labels().take(WEIGHED).collect();
+        let labels: Vec<Label> = self.book.newest(WEIGHED).collect();
         let vouched: BTreeMap<HashText, usize> =
             labels.into_iter().flat_map(|label| self.book.tally(now, label)).collect();
         if vouched != self.vouched {
