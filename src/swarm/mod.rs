@@ -2,7 +2,8 @@
 //!
 //! `host` owns libp2p's swarm, `door` decides who is kept and served, `find` looks for first peers, `serve` answers what
 //! others ask, `newcomer` fetches a base, `task` follows what the planners
-//! (`sync`, one for each network) want; `peers` is the book of peers, `votes` what accounts vouch for.
+//! (`sync`, one for each network) want; `peers` is the book of peers, `votes` what accounts vouch for, `window`
+//! how much is asked for at a time.
 //!
 //! *Always holds:* nothing that a peer sends, and no failure of the network, stops the node or changes what it holds
 //! unchecked; everything a peer can make us hold or do is bounded.

@@ -3,13 +3,15 @@
 //! Without it a line that carries less never brings anything: each of the requests takes too long, ends by its time with the
 //! most part of its answer come, and is asked for again.
 //!
-//! *Always holds:* between one and the most that it was made for; halved when several in a row are late, once for all that were out together;
-//! one more for each windowful that came.
+//! *Always holds:* between one and the most that it was made for; halved when several in a row are late, once for all that
+//! were out together; one more for each windowful that came.
 
 /// Share of late ones at which it is halved, by [`MEMORY`] the fifth in a row: a few silent peers are not the line.
 const MANY: f64 = 0.25;
 /// Requests that the share looks back on.
 const MEMORY: f64 = 16.0;
+/// What fails sooner than so was refused, and says nothing of the line, ms.
+const LATE_MS: u64 = 5_000;
 
 /// The window of one who fetches.
 #[derive(Debug)]
@@ -44,9 +46,9 @@ impl Window {
         }
     }
 
-    /// A request that was made then has ended by its time.
-    pub(super) fn late(&mut self, now: u64, asked: u64) {
-        if asked < self.halved {
+    /// A request that was made then has failed.
+    pub(super) fn failed(&mut self, now: u64, asked: u64) {
+        if asked < self.halved || now.saturating_sub(asked) < LATE_MS {
             return;
         }
         self.late += (1.0 - self.late) / MEMORY;
@@ -58,7 +60,7 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
-    use super::Window;
+    use super::{LATE_MS, Window};
 
     #[test]
     fn it_halves_once_for_what_was_out_and_grows_by_one_for_a_windowful_that_came() {
@@ -67,13 +69,14 @@ mod tests {
         // Single late ones among many are the fault of their peers.
         for _ in 0..100 {
             (0..10).for_each(|_| window.came());
-            window.late(10, 0);
+            window.failed(LATE_MS, 0);
         }
-        assert_eq!(window.size(), 32);
-        (0..32).for_each(|_| window.late(20, 0));
+        (0..100).for_each(|_| window.failed(LATE_MS, 1));
+        assert_eq!(window.size(), 32, "refused");
+        (0..32).for_each(|_| window.failed(LATE_MS, 0));
         assert_eq!(window.size(), 16, "asked before it was halved");
-        for now in 21..60 {
-            window.late(now, now - 1);
+        for asked in 1..40 {
+            window.failed((asked + 1) * LATE_MS, asked * LATE_MS);
         }
         assert_eq!(window.size(), 1);
         window.came();

@@ -419,7 +419,7 @@ impl Machine {
     fn failed(&mut self, now: u64, id: AskId, fx: &mut Vec<Effect>) {
         let Some(asked) = self.settle(id) else { return };
         if let What::Group(_) = asked.what {
-            self.window.late(now, asked.at);
+            self.window.failed(now, asked.at);
         }
         self.again(asked.what);
         if let Some(remote) = self.remotes.get_mut(&asked.peer) {

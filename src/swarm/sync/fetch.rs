@@ -37,14 +37,14 @@ impl Planner {
         let peers = self.peers();
         let to_prove = leg.top != Top::Passed;
         // Nothing is supplied before the newest is proven.
-        let newest = to_prove.then_some(0);
-        let oldest = leg.slots.len().saturating_sub(WINDOW).max(newest.map_or(0, |_| 1))..leg.slots.len();
-        for nth in newest.into_iter().chain(oldest.rev()) {
+        let newest = 0..usize::from(to_prove);
+        let oldest = newest.end.max(leg.slots.len().saturating_sub(WINDOW))..leg.slots.len();
+        for nth in newest.chain(oldest.rev()) {
             if !self.has_room() {
                 break;
             }
             let slot = &mut leg.slots[nth];
-            if !slot.wants(now, newest == Some(nth)) {
+            if !slot.wants(now, to_prove && nth == 0) {
                 continue;
             }
             let label = slot.header.label.map(|label| label.get());

@@ -250,7 +250,7 @@ impl Planner {
             fx.push(Effect::Penalty { peer, offence, what: format!("{:?}", asked.what) });
         }
         if failure == Failure::Timeout && asked.what.is_body() {
-            self.window.late(now, asked.at);
+            self.window.failed(now, asked.at);
         }
         self.silent(now, peer, fx);
         self.retry(now, id, &asked, offence.is_some());
