@@ -1,7 +1,7 @@
 //! The vote book of one network.
 //!
 //! *Always holds:* only what accounts of the electorate said through peers that they bound is kept, so strangers cost no
-//! memory; at most [`LABELS`] labels, the newest.
+//! memory; at most [`LABELS`] labels at which most voted, the newest, and of each account [`AHEAD`] others.
 
 use honeygraph_protocols::honeycomb::HashText;
 use honeygraph_protocols::swarm::binding::Binding;
