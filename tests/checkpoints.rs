@@ -176,15 +176,11 @@ fn snapshots_on_zfs() {
 
 /// `zfs send | zfs recv`, with `since` only what has changed since that snapshot.
 fn send(since: Option<&str>, snapshot: &str, to: &str) {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let zfs = |words: &[&str]| {
-        let mut command = Command::new("zfs");
-        command.args(words).env("PATH", &path);
-        command
-    };
-    let words: &[&str] = &since.map_or(vec!["send", "-p", snapshot], |since| vec!["send", "-p", "-i", since, snapshot]);
-    let mut sent = zfs(words).stdout(Stdio::piped()).spawn().unwrap();
-    let received = zfs(&["recv", "-F", to]).stdin(sent.stdout.take().unwrap()).output().unwrap();
+    let since = since.map(|since| ["-i", since]);
+    let words = ["send", "-p"].into_iter().chain(since.into_iter().flatten()).chain([snapshot]);
+    let mut sent = grounds::command("zfs").args(words).stdout(Stdio::piped()).spawn().unwrap();
+    let received =
+        grounds::command("zfs").args(["recv", "-F", to]).stdin(sent.stdout.take().unwrap()).output().unwrap();
     assert!(received.status.success() && sent.wait().unwrap().success(), "{received:?}");
 }
 

@@ -146,7 +146,6 @@ fn a_newcomer_becomes_equal_by_a_picture_and_what_came_behind_it() {
     source.stop().unwrap();
 }
 
-/// Guards against: a liar's leaf written, or another peer blamed for it; a slow peer waited for.
 /// The newest root's hash is not the one that its ops give: it is not pictured, and what else there is is kept to itself.
 /// Without the lie the same node gives its pictures. (A lie about a delta says nothing of the state: the next root that is
 /// made again ends it.)
@@ -187,6 +186,7 @@ fn a_node_whose_roots_differ_makes_and_serves_none() {
     }
 }
 
+/// Guards against: a liar's leaf written, or another peer blamed for it; a slow peer waited for.
 #[test]
 fn leaves_come_from_many_peers_of_which_one_lies_and_one_is_slow() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -226,7 +226,6 @@ fn leaves_come_from_many_peers_of_which_one_lies_and_one_is_slow() {
     source.stop().unwrap();
 }
 
-/// A real process that is killed while leaves come goes on with those that are there.
 /// Guards against: a node that is fed in one network beginning again, under its feeds, for a base of another.
 #[test]
 fn a_node_that_holds_another_network_takes_its_base_at_the_next_start() {
@@ -261,6 +260,7 @@ fn a_node_that_holds_another_network_takes_its_base_at_the_next_start() {
     source.stop().unwrap();
 }
 
+/// A real process that is killed while leaves come goes on with those that are there.
 #[test]
 fn a_newcomer_that_is_killed_in_the_middle_goes_on() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -12,10 +12,16 @@ use tempfile::TempDir;
 /// Bytes of a disk: more than the preallocated log of a few stores.
 const DISK: u64 = 1 << 30;
 
+/// A program that only root may have in its path.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin");
+    command
+}
+
 /// Runs a program; what it said when it failed.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let done = Command::new(program).args(arguments).env("PATH", path).output();
+    let done = command(program).args(arguments).output();
     let done = done.map_err(|error| format!("{program}: {error}"))?;
     match done.status.success() {
         true => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
@@ -64,9 +70,8 @@ impl ZfsPool {
         lock.lock().map_err(text)?;
         let mut daemon = None;
         if run("zpool", &["list"]).is_err() {
-            let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-            let mut command = Command::new("zfs-fuse");
-            command.args(["--no-daemon", "--no-kstat-mount", "-x"]).env("PATH", path);
+            let mut command = command("zfs-fuse");
+            command.args(["--no-daemon", "--no-kstat-mount", "-x"]);
             let child = command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).spawn();
             daemon = Some(child.map_err(|error| format!("zfs-fuse: {error}"))?);
         }
