@@ -17,7 +17,6 @@ tools() {
     command -v debootstrap >/dev/null || wanted+=(debootstrap)
     command -v qemu-system-x86_64 >/dev/null || wanted+=(qemu-system-x86)
     command -v cpio >/dev/null || wanted+=(cpio)
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || wanted+=(ca-certificates)
     command -v depmod >/dev/null || wanted+=(kmod)
     [ ${#wanted[@]} -eq 0 ] || { apt-get update -q && apt-get install -qy --no-install-recommends "${wanted[@]}"; }
 }
@@ -29,12 +28,15 @@ system() {
     debootstrap --variant=minbase --components=main,contrib bookworm "$root"
     # Nothing is started in there.
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod +x "$root/usr/sbin/policy-rc.d"
-    mount -t proc proc "$root/proc"
-    trap 'umount "$root/proc"' RETURN
-    chroot "$root" apt-get update -q
-    chroot "$root" apt-get install -qy --no-install-recommends linux-image-cloud-amd64 linux-headers-cloud-amd64 \
-        zfs-dkms zfsutils-linux busybox-static kmod
-    chroot "$root" dkms autoinstall -k "$(ls "$root/lib/modules" | sort -V | tail -n 1)"
+    # Whatever fails in there, its /proc does not stay mounted: the next run removes the folder.
+    (
+        mount -t proc proc "$root/proc"
+        trap 'umount "$root/proc"' EXIT
+        chroot "$root" apt-get update -q
+        chroot "$root" apt-get install -qy --no-install-recommends linux-image-cloud-amd64 linux-headers-cloud-amd64 \
+            zfs-dkms zfsutils-linux busybox-static kmod
+        chroot "$root" dkms autoinstall -k "$(ls "$root/lib/modules" | sort -V | tail -n 1)"
+    )
     touch "$root/ready"
 }
 
@@ -62,8 +64,6 @@ pack() {
     for program in "${programs[@]}"; do strip -o "$initrd/tests/$(basename "${program%-*}")" "$program"; done
     # The tests know the program by its place.
     mkdir -p "$initrd$(realpath "$target")/debug" && strip -o "$initrd$(realpath "$target")/debug/honeygraph" "$target/debug/honeygraph"
-    # A node asks gateways by TLS, and starts with nobody to believe in nowhere.
-    mkdir -p "$initrd/etc/ssl/certs" && cp /etc/ssl/certs/ca-certificates.crt "$initrd/etc/ssl/certs/"
     mkdir -p "$initrd/lib/modules/$kernel"
     (cd "$root/lib/modules/$kernel" && cp --parents -r updates modules.* "$initrd/lib/modules/$kernel/")
     depmod -b "$initrd" "$kernel"
